@@ -1,0 +1,192 @@
+"""One call of a method of a resource: its path, its reply as rows, and what a 404 to it means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import quote
+
+from . import decode
+from .client import Client, Reply, Request
+from .decode import Page, Reader
+from .errors import DatabaseError, DataError, NotSupportedError, OperationalError, ProgrammingError
+from .resources import THREADS, Method, Resource
+from .statement import Statement
+from .types import Row
+
+_SEGMENTS_WITH_A_MEANING = (".", "..")
+
+
+class PageQuery(NamedTuple):
+    """What to ask of a listing: ``filters`` are fields it is narrowed by, ``after`` a key to go on from."""
+
+    descending: bool
+    limit: int
+    after: str | None = None
+    filters: tuple[tuple[str, str], ...] = ()
+
+
+class Listed(NamedTuple):
+    """A page, and the service's own clock when it gave it (Unix seconds, None where it did not say)."""
+
+    page: Page
+    date: float | None
+
+
+class Calls:
+    """Make the calls of one connection; each counts on, and is bounded by, the statement it is made for."""
+
+    def __init__(self, client: Client, address: str) -> None:
+        self.client = client
+        self.address = address
+        self._unlisted: set[str] = set()
+
+    def page(
+        self, resource: Resource, scope: str | None, reader: Reader, query: PageQuery, statement: Statement
+    ) -> Listed | None:
+        """List a page; None where the service has no such scope.
+
+        Raise NotSupportedError where the service cannot list the resource.
+        """
+        reply = self._listing(resource, scope, query, statement)
+        if reply.status == 404:
+            self.confirm(scope or "", reply, statement)
+            return None
+        page = reader.page(reply.body, scope)
+        statement.count(pages=1, rows_received=len(page.rows))
+        return Listed(page, reply.date)
+
+    def _listing(self, resource: Resource, scope: str | None, query: PageQuery, statement: Statement) -> Reply:
+        method = resource.method("SELECT", keyed=False)
+        request = Request("GET", path_of(resource, method, scope), _parameters(query))
+        if resource.scope is not None:
+            return self.client.send(request, statement)
+        if resource.name in self._unlisted:
+            raise self._cannot_list(resource)
+        try:
+            reply = self.client.send(request, statement)
+        except NotSupportedError as error:
+            raise self._cannot_list(resource) from error
+        if reply.status == 404:
+            raise self._cannot_list(resource)
+        return reply
+
+    def get(self, resource: Resource, scope: str | None, key: str, reader: Reader, statement: Statement) -> Row | None:
+        """Get one row; None where there is none, also where the service calls the key malformed."""
+        if key == "" or key in _SEGMENTS_WITH_A_MEANING:
+            return None
+        method = resource.method("SELECT", keyed=True)
+        try:
+            reply = self.client.send(Request("GET", path_of(resource, method, scope, key)), statement)
+        except DataError as error:
+            if not self._is_about(key, resource, error):
+                raise
+            return None
+        if reply.status == 404:
+            self.confirm(key, reply, statement)
+            return None
+        statement.count(rows_received=1)
+        return reader.row(reply.body, scope)
+
+    def modify(
+        self, resource: Resource, scope: str | None, key: str, body: bytes, reader: Reader, statement: Statement
+    ) -> Row | None:
+        """Modify one row and give it as it is now; None where there is none."""
+        method = resource.method("UPDATE", keyed=True)
+        reply = self.client.send(Request("POST", path_of(resource, method, scope, key), body=body), statement)
+        if reply.status == 404:
+            self.confirm(key, reply, statement)
+            return None
+        return reader.row(reply.body, scope)
+
+    def delete(self, resource: Resource, scope: str | None, key: str, statement: Statement) -> bool:
+        """Delete one row and tell whether there was one.
+
+        A repeated call that finds nothing counts, because its first try may have deleted the row.
+        """
+        method = resource.method("DELETE", keyed=True)
+        reply = self.client.send(Request("DELETE", path_of(resource, method, scope, key)), statement)
+        if reply.status == 404:
+            self.confirm(key, reply, statement)
+            return reply.repeated
+        return decode.deletion(reply.body) or reply.repeated
+
+    def confirm(self, key: str, reply: Reply, statement: Statement) -> None:
+        """Return where a 404 says that ``key`` is unknown; raise OperationalError where there is no such API.
+
+        A connection that has had a success at its address knows the API is there; else one request asks.
+        """
+        if self.client.confirmed or self.answers(statement) or decode.names(reply.body, key):
+            return
+        raise self._no_api(reply)
+
+    def answers(self, statement: Statement) -> bool:
+        """Ask whether the API is at the address, by the cheapest listing there is: of one thread."""
+        return self._status_of_listing(statement) != 404
+
+    def check(self, statement: Statement, scopes: Sequence[str]) -> bool:
+        """Tell whether threads can be listed; raise OperationalError where the API is not there.
+
+        Where they cannot, a thread is asked for: of the default scope, else one that cannot exist.
+        """
+        if 200 <= self._status_of_listing(statement) < 300:
+            return True
+        scope = scopes[0] if scopes else "thread_check"
+        path = path_of(THREADS, THREADS.method("SELECT", keyed=True), key=scope)
+        reply = self.client.send(Request("GET", path), statement)
+        if reply.status == 404 and not self.client.confirmed and not decode.names(reply.body, scope):
+            raise self._no_api(reply)
+        return False
+
+    def _status_of_listing(self, statement: Statement) -> int:
+        path = path_of(THREADS, THREADS.method("SELECT", keyed=False))
+        try:
+            return self.client.send(Request("GET", path, (("limit", "1"),)), statement).status
+        except (DataError, NotSupportedError) as error:
+            return error.status or 400
+
+    def _no_api(self, reply: Reply) -> OperationalError:
+        return OperationalError(
+            f"{self.address} answers 404: there is no such API at that address; "
+            "the base URL must end where /threads begins, such as https://host/v1",
+            status=404,
+            request_id=reply.request_id,
+        )
+
+    def unknown_scope(self, resource: Resource, scope: str) -> ProgrammingError:
+        """Say that the thread a statement names is not there."""
+        return ProgrammingError(f"{self.address} knows no thread {scope!r}", status=404, param=resource.scope)
+
+    def _cannot_list(self, resource: Resource) -> NotSupportedError:
+        self._unlisted.add(resource.name)
+        return NotSupportedError(
+            f"{self.address} does not list {resource.name}: name them, as in WHERE {resource.key} = '…' or "
+            f"{resource.key} IN (…), or give the connection thread_id=… or threads=FILE"
+        )
+
+    @staticmethod
+    def _is_about(key: str, resource: Resource, error: DatabaseError) -> bool:
+        return error.param in (resource.key, resource.key_parameter) or key in str(error)
+
+
+def path_of(resource: Resource, method: Method, scope: str | None = None, key: str | None = None) -> str:
+    """Fill a method's path with percent-encoded ids.
+
+    Raise DataError for an id that is empty, ``.`` or ``..``: such a segment would lead elsewhere.
+    """
+    ids = {resource.scope: scope, resource.key_parameter: key}
+    return method.path.format(
+        **{name: _segment(name, value) for name, value in ids.items() if name and value is not None}
+    )
+
+
+def _segment(name: str, value: str) -> str:
+    if value == "" or value in _SEGMENTS_WITH_A_MEANING:
+        raise DataError(f"{name} = {value!r} is not an id")
+    return quote(value, safe="")
+
+
+def _parameters(query: PageQuery) -> tuple[tuple[str, str], ...]:
+    order = "desc" if query.descending else "asc"
+    cursor = () if query.after is None else (("after", query.after),)
+    return (("limit", str(query.limit)), ("order", order), *cursor, *query.filters)

@@ -1,0 +1,260 @@
+"""The SQLite database that a store keeps its rows in: opened, checked, shared by threads, and its failures named."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
+
+import apsw
+
+from ..errors import InterfaceError
+
+APPLICATION_ID = 0x6D736773  # "msgs", as file(1) and SQLite's own header show it
+VERSION = 1
+
+# Rows are in order of created_at, then of their arrival. That is seq, under a name of its own because SQLite
+# (3.54) searches an index by (created_at, seq) > (?, ?) on its first column only where seq is the rowid.
+# A deleted row moves to `deleted`, without its content, so that a listing under way can still go on from it.
+SCHEMA = f"""
+CREATE TABLE threads (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    newest INTEGER NOT NULL,
+    tool_resources TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    place INTEGER AS (seq)
+);
+CREATE INDEX threads_in_order ON threads (created_at, place);
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    thread INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    run_id TEXT,
+    body TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    place INTEGER AS (seq)
+);
+CREATE INDEX messages_in_order ON messages (thread, created_at, place);
+CREATE INDEX messages_of_run ON messages (thread, run_id, created_at, place) WHERE run_id IS NOT NULL;
+CREATE TABLE deleted (
+    id TEXT PRIMARY KEY,
+    thread INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    place INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX deleted_of_thread ON deleted (thread);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+"""
+
+Reason = Literal["busy", "full", "read_only", "broken"]
+
+_REASONS: tuple[tuple[type[apsw.Error], Reason], ...] = (
+    (apsw.BusyError, "busy"),
+    (apsw.LockedError, "busy"),
+    (apsw.FullError, "full"),
+    (apsw.ReadOnlyError, "read_only"),
+)
+
+
+class StoreError(Exception):
+    """Report that SQLite could not do what the store asked; nothing of that transaction was applied."""
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+def _failure(error: apsw.Error) -> StoreError:
+    reasons = [reason for kind, reason in _REASONS if isinstance(error, kind)]
+    return StoreError(reasons[0] if reasons else "broken", str(error))
+
+
+class _Identity(NamedTuple):
+    application_id: int
+    version: int
+    tables: int
+
+
+def _identity(connection: apsw.Connection) -> _Identity:
+    row = connection.execute(
+        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),"
+        " (SELECT count(*) FROM sqlite_schema)"
+    ).get
+    return _Identity(*row)
+
+
+class Database:
+    """Open the database at ``path``, or one in memory, and lend its connections to any thread.
+
+    Raises InterfaceError for a path that cannot be a store: missing and ``create`` is false, not a
+    SQLite database, another program's, or written by a newer version. Such a file is left as it is.
+    ``busy_timeout`` is how many seconds a transaction waits for another writer.
+    """
+
+    def __init__(self, path: str | None, *, create: bool, busy_timeout: float) -> None:
+        self._path = None if path is None else os.path.abspath(path)
+        self._busy_timeout = busy_timeout
+        self._idle: deque[apsw.Connection] = deque()
+        self._process = os.getpid()
+        self._closed = False
+        # One writer of this process at a time queues here rather than polling SQLite's lock.
+        self._writer = threading.Lock()
+        # A database in memory is one connection, which one thread at a time may use.
+        self._single = threading.Lock() if path is None else None
+        self._idle.append(self._prepared(create))
+
+    @contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """Lend a connection inside a transaction that sees one state of the database."""
+        with self._borrowed() as connection, _transaction(connection, "BEGIN"):
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """Lend a connection inside a transaction that is on disk when the block ends, or is undone."""
+        if not self._writer.acquire(timeout=self._busy_timeout):
+            raise StoreError("busy", "another thread is writing")
+        try:
+            with self._borrowed() as connection, _transaction(connection, "BEGIN IMMEDIATE"):
+                yield connection
+        finally:
+            self._writer.release()
+
+    def close(self) -> None:
+        """Close what is idle now, and what is lent as soon as it comes back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[apsw.Connection]:
+        if self._single is not None:
+            self._single.acquire()
+        try:
+            connection = self._take()
+            try:
+                yield connection
+            finally:
+                self._give_back(connection)
+        except apsw.Error as error:
+            raise _failure(error) from error
+        finally:
+            if self._single is not None:
+                self._single.release()
+
+    def _take(self) -> apsw.Connection:
+        if self._closed:
+            raise InterfaceError("the store is closed")
+        if self._path is not None and self._process != os.getpid():
+            self._forget_the_parents()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._opened(create=False)
+
+    def _give_back(self, connection: apsw.Connection) -> None:
+        if self._closed or connection.in_transaction:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def _forget_the_parents(self) -> None:
+        # SQLite forbids carrying a connection across fork(), closing it there included: keep it, unused.
+        self._inherited = self._idle
+        self._idle = deque()
+        self._writer = threading.Lock()
+        self._process = os.getpid()
+
+    def _prepared(self, create: bool) -> apsw.Connection:
+        try:
+            connection = self._opened(create)
+        except apsw.Error as error:
+            raise InterfaceError(self._why_unusable(error, create)) from error
+        try:
+            self._check(connection, create)
+            self._use_write_ahead_log(connection)
+        except apsw.Error as error:
+            connection.close()
+            raise InterfaceError(self._why_unusable(error, create)) from error
+        except InterfaceError:
+            connection.close()
+            raise
+        return connection
+
+    def _opened(self, create: bool) -> apsw.Connection:
+        flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create or self._path is None else 0)
+        connection = apsw.Connection(self._path or ":memory:", flags=flags)
+        connection.set_busy_timeout(int(self._busy_timeout * 1000))
+        connection.execute("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON").fetchall()
+        return connection
+
+    def _check(self, connection: apsw.Connection, create: bool) -> None:
+        # Until it is known to be ours, leave even another program's write-ahead log where it is.
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        if _identity(connection) == (0, 0, 0) and (create or self._path is None):
+            self._create_schema(connection)
+        found = _identity(connection)
+        if found == (0, 0, 0):
+            raise InterfaceError(f"{self._path} holds no store yet, and a read-only connection does not create one")
+        if found.application_id != APPLICATION_ID:
+            raise InterfaceError(f"{self._path} is another program's SQLite database, not a store; name another file")
+        if found.version > VERSION:
+            raise InterfaceError(
+                f"{self._path} is a store of version {found.version}, and this release knows versions up to {VERSION}; "
+                "upgrade messages-dbapi"
+            )
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+
+    def _create_schema(self, connection: apsw.Connection) -> None:
+        with _transaction(connection, "BEGIN IMMEDIATE"):
+            # Another process may have been quicker.
+            if _identity(connection) == (0, 0, 0):
+                connection.execute(SCHEMA).fetchall()
+
+    def _use_write_ahead_log(self, connection: apsw.Connection) -> None:
+        if self._path is None or connection.readonly("main"):
+            return
+        ends = time.monotonic() + self._busy_timeout
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL").fetchall()
+                return
+            except apsw.BusyError:
+                # SQLite does not wait here: https://sqlite.org/wal.html, "Sometimes Queries Return SQLITE_BUSY".
+                if time.monotonic() >= ends:
+                    raise
+                time.sleep(0.01)
+
+    def _why_unusable(self, error: apsw.Error, create: bool) -> str:
+        path = self._path or ""
+        folder = os.path.dirname(path)
+        if isinstance(error, apsw.NotADBError):
+            return f"{path} is not a SQLite database, so it cannot be a store; name another file"
+        if os.path.isdir(path):
+            return f"{path} is a directory; a store is a file"
+        if not os.path.isdir(folder):
+            return f"the directory {folder} of the store {path} does not exist"
+        if not create and not os.path.exists(path):
+            return f"there is no store {path}, and a read-only connection does not create one"
+        return f"the store {path} cannot be opened: {error}"
+
+
+@contextmanager
+def _transaction(connection: apsw.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # Some errors, a full disk among them, have rolled back already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

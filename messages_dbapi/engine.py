@@ -1,0 +1,403 @@
+"""The sealed SQLite connection: it runs statements on the declared tables and on local ones."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import islice
+from typing import Any, cast
+
+import apsw
+
+from . import decode, errors, functions, scope
+from .binding import Parameters, bind
+from .calls import Calls
+from .creation import Creation
+from .errors import Error, InterfaceError, NotSupportedError, OperationalError
+from .execution import Execution
+from .options import Options
+from .resources import RESOURCES, SCHEMA, SHORT_SCHEMA, Resource
+from .scan import Message, Reading
+from .seal import RETURNED_PREFIX, Seal
+from .sql import Text
+from .statement import Statement
+from .table import Host, Module
+from .translation import translated
+from .types import Column, Row, SQLValue
+from .writing import Writing
+
+_DECLARED = {resource.name: resource for resource in RESOURCES}
+_BUSY_MILLISECONDS = 30_000
+# SQLite instructions between two looks at the deadline and at cancellation: a millisecond or so.
+_PROGRESS_STEPS = 20_000
+
+
+class Engine:
+    """Run statements for one connection, one step at a time, from any thread."""
+
+    def __init__(self, options: Options, calls: Calls) -> None:
+        self.lock = threading.RLock()
+        self._options = options
+        self._calls = calls
+        self._creation = Creation(calls)
+        self._current: Execution | None = None
+        self._seal = Seal(self._note_read)
+        self.autocommit = False
+        # Rows written to the service since the last commit: a rollback cannot undo them.
+        self._sent = 0
+        with translated(self._seal):
+            self._connection = self._open()
+
+    def _open(self) -> apsw.Connection:
+        connection = apsw.Connection(self._options.local or ":memory:", statementcachesize=0)
+        connection.set_busy_timeout(_BUSY_MILLISECONDS)
+        for setting, value in _SETTINGS:
+            connection.config(setting, value)
+        host = Host(self._execution, lambda value: str(connection.execute("SELECT CAST(? AS TEXT)", (value,)).get))
+        for resource in RESOURCES:
+            _create_modules(connection, resource, host)
+        functions.register(connection)
+        self._attach(connection)
+        connection.set_progress_handler(self._is_stopped, _PROGRESS_STEPS)
+        connection.authorizer = self._seal
+        self._connection = connection
+        self._shield(warn=True)
+        return connection
+
+    def _attach(self, connection: apsw.Connection) -> None:
+        for schema in (SCHEMA, SHORT_SCHEMA):
+            connection.execute(f"ATTACH ':memory:' AS \"{schema}\"")
+            for resource in RESOURCES:
+                connection.execute(f'CREATE VIRTUAL TABLE "{schema}".{resource.name} USING {resource.name}')
+        for name, path in self._options.attach:
+            if not os.path.exists(path):
+                raise InterfaceError(f"attach.{name}={path}: there is no such file")
+            connection.execute(f'ATTACH ? AS "{name}"', (path,))
+
+    def _shield(self, *, warn: bool = False) -> None:
+        """Keep the service's names the service's where a local file has a table of that name."""
+        with self._unsealed():
+            local = self._names("main.sqlite_schema")
+            shields = self._names("temp.sqlite_schema")
+            for name in _DECLARED:
+                if name in local and name not in shields:
+                    self._connection.execute(f"CREATE VIRTUAL TABLE temp.{name} USING {name}")
+                elif name not in local and name in shields:
+                    self._connection.execute(f"DROP TABLE temp.{name}")
+                if warn and name in local:
+                    warnings.warn(_hidden_local_table(name), stacklevel=2)
+
+    def _names(self, schema_table: str) -> set[str]:
+        rows = self._connection.execute(f"SELECT lower(name) FROM {schema_table} WHERE type IN ('table', 'view')")
+        return {str(name) for (name,) in rows}
+
+    @contextmanager
+    def _unsealed(self) -> Iterator[None]:
+        self._connection.authorizer = None
+        try:
+            yield
+        finally:
+            self._connection.authorizer = self._seal
+
+    def _is_stopped(self) -> bool:
+        return self._current is not None and self._current.statement.stopped
+
+    def _note_read(self, table: str, column: str) -> None:
+        if self._current is not None:
+            self._current.reads.setdefault(table, set()).add(column)
+
+    def _execution(self) -> Execution:
+        if self._current is None:
+            raise errors.InternalError("SQLite asked for a table outside any statement; please report it")
+        return self._current
+
+    def start(
+        self, text: Text, sets: Iterable[Parameters | None], statement: Statement, messages: list[Message]
+    ) -> Run:
+        """Run a statement once for each set of parameters, as far as its first row.
+
+        ``messages`` receives what it warns of. Raise one of PEP 249's errors; what a failed write has
+        applied is on the error.
+        """
+        run = Run(self, self._prepare(text, statement, messages))
+        if text.kind != "EMPTY":
+            self._check_allowed(text)
+            with run.timed(), self.lock, self.running(run.execution):
+                self._start(run, sets)
+        return run
+
+    def _prepare(self, text: Text, statement: Statement, messages: list[Message]) -> Execution:
+        options = self._options
+        reading = Reading(
+            self._calls,
+            self._creation,
+            statement,
+            messages=messages,
+            page_size=options.page_size,
+            skip_missing=options.missing_thread == "skip",
+        )
+        writing = Writing(self._calls, self._creation, statement, options.concurrency)
+        return Execution(text, statement, reading, writing, options, lru_cache(1)(self._default_scope))
+
+    def _default_scope(self) -> tuple[str, ...]:
+        source = self._options.threads
+        if source is None:
+            return self._options.thread_id
+        if isinstance(source, scope.TableSource):
+            found: Sequence[Any] = [value for (value,) in self._connection.execute(_select_ids(source))]
+            for value in found:
+                problem = scope.problem_of_id(value)
+                if problem:
+                    raise errors.DataError(f"threads={source}: {problem}")
+        else:
+            found = scope.read_thread_ids(source)
+        return tuple(dict.fromkeys((*self._options.thread_id, *found)))
+
+    def _check_allowed(self, text: Text) -> None:
+        if text.target is None:
+            return
+        if self._options.read_only:
+            raise NotSupportedError(f"{text.kind} on {text.target} is refused: the connection is read_only")
+        if text.conflict not in (None, "ABORT"):
+            raise NotSupportedError(
+                f"{text.conflict} is not available on {text.target}: the service has no unique values but its own ids"
+            )
+
+    @contextmanager
+    def running(self, execution: Execution) -> Iterator[None]:
+        """Be in the middle of one statement, and raise its errors as PEP 249's."""
+        outer, self._current = self._current, execution
+        try:
+            with translated(self._seal, execution.statement):
+                yield
+        finally:
+            self._current = outer
+
+    def _start(self, run: Run, sets: Iterable[Parameters | None]) -> None:
+        text = run.execution.text
+        if text.target is not None:
+            self._write(run, _DECLARED[text.target], sets)
+        elif text.kind in ("INSERT", "UPDATE", "DELETE"):
+            self._write_locally(run, sets)
+        else:
+            self._read(run, sets)
+
+    def _write(self, run: Run, resource: Resource, sets: Iterable[Parameters | None]) -> None:
+        execution = run.execution
+        text, writing = execution.text, execution.writing
+        bounds = (bind(text.parameters, parameters) for parameters in sets)
+        returned = "" if text.returning is None else _returned(text, resource)
+        if returned:
+            self._describe(returned, execution)
+        values: tuple[SQLValue, ...] = ()
+        try:
+            for values, lists in bounds:
+                execution.begin()
+                execution.bound_lists |= lists
+                self._connection.execute(text.sql, _pick(values, text.sql_parameters), can_cache=False)
+            writing.send(decode.reader(resource, execution.returning))
+        finally:
+            self._sent += writing.count
+        run.rowcount = writing.count
+        if text.kind == "INSERT" and writing.ids:
+            run.lastrowid = writing.ids[-1]
+        if returned:
+            self._give_back(run, returned, _pick(values, text.returning_parameters))
+
+    def _describe(self, sql: str, execution: Execution) -> None:
+        """Compile a RETURNING list before anything is sent: it may be wrong, and it says what it uses."""
+        cursor = self._connection.cursor()
+        cursor.exec_trace = lambda *_: False
+        self._seal.opens_returned = True
+        try:
+            cursor.execute(sql, (None,) * len(execution.text.returning_parameters), can_cache=False)
+        except apsw.ExecTraceAbort:
+            pass
+        finally:
+            self._seal.opens_returned = False
+
+    def _give_back(self, run: Run, sql: str, values: Sequence[SQLValue]) -> None:
+        self._seal.opens_returned = True
+        try:
+            run.open(self._connection.cursor(), sql, values)
+            run.buffer_all()
+        finally:
+            self._seal.opens_returned = False
+
+    def _write_locally(self, run: Run, sets: Iterable[Parameters | None]) -> None:
+        text = run.execution.text
+        changes = 0
+        for parameters in sets:
+            values, _ = bind(text.parameters, parameters)
+            self._begin_transaction()
+            run.execution.begin()
+            run.open(self._connection.cursor(), text.sql, _pick(values, text.sql_parameters))
+            run.buffer_all()
+            changes += self._connection.changes()
+        run.rowcount = changes
+        if text.kind == "INSERT" and changes:
+            run.lastrowid = self._connection.last_insert_rowid()
+
+    def _begin_transaction(self) -> None:
+        if not self.autocommit and not self._connection.in_transaction:
+            self._connection.execute("BEGIN")
+
+    def _read(self, run: Run, sets: Iterable[Parameters | None]) -> None:
+        text = run.execution.text
+        for parameters in sets:
+            values, _ = bind(text.parameters, parameters)
+            run.execution.begin()
+            run.open(self._connection.cursor(), text.sql, _pick(values, text.sql_parameters))
+        if text.kind == "DDL":
+            self._shield()
+        if text.kind == "TRANSACTION" and not self._connection.in_transaction:
+            self._ended(rolled_back=text.sql.lstrip().upper().startswith("ROLLBACK"))
+
+    def _ended(self, *, rolled_back: bool) -> None:
+        """Note that a transaction has ended; warn where a rollback cannot undo what was sent."""
+        sent, self._sent = self._sent, 0
+        if rolled_back:
+            self._shield()
+        if rolled_back and sent:
+            warnings.warn(
+                errors.Warning(f"rollback cannot undo the {sent} rows that were written to the service"), stacklevel=4
+            )
+
+    def commit(self) -> None:
+        """Commit the changes of local tables; those of the service stand already."""
+        with self.lock, translated(self._seal):
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+            self._ended(rolled_back=False)
+
+    def rollback(self) -> None:
+        """Undo the changes of local tables; warn where some of the service's cannot be undone."""
+        with self.lock, translated(self._seal):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            self._ended(rolled_back=True)
+
+    def close(self) -> None:
+        """Close the connection; an open transaction of local tables is undone."""
+        with self.lock, translated(self._seal):
+            self._connection.close(True)
+
+
+class Run:
+    """One statement that was started: what it returns, and its rows as they are asked for."""
+
+    def __init__(self, engine: Engine, execution: Execution) -> None:
+        self.execution = execution
+        self.description: tuple[Column, ...] | None = None
+        self.rowcount = -1
+        self.lastrowid: str | int | None = None
+        self._engine = engine
+        self._cursor: apsw.Cursor | None = None
+        self._rows: Iterator[Row] = iter(())
+        self._failure: Error | None = None
+
+    def open(self, cursor: apsw.Cursor, sql: str, values: Sequence[SQLValue]) -> None:
+        """Compile a text, describe its result, and take its first step."""
+        cursor.exec_trace = self._describe
+        self._cursor = cursor
+        self._rows = cursor.execute(sql, values, can_cache=False)
+
+    def _describe(self, cursor: apsw.Cursor, sql: str, bindings: object) -> bool:
+        columns = cursor.description_full
+        self.execution.shown.update(str(column[4]) for column in columns if column[3] in _DECLARED)
+        self.description = tuple(_column(column) for column in columns) or None
+        return True
+
+    def buffer_all(self) -> None:
+        """Run to the end now, and keep the rows."""
+        self._rows = iter(list(self._rows))
+
+    def fetch(self, count: int | None) -> list[Row]:
+        """Give the next rows, all of them for None; once a fetch has failed, so does every later one."""
+        if self._failure is not None:
+            raise self._failure
+        with self.timed(), self._engine.lock, self._engine.running(self.execution):
+            rows = list(self._rows) if count is None else list(islice(self._rows, count))
+        self.execution.statement.stats.rows_returned += len(rows)
+        return rows
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the time that passes, and keep an error for every later fetch."""
+        began = time.monotonic()
+        try:
+            yield
+        except Error as error:
+            self._failure = error
+            raise
+        except BaseException as error:
+            self._failure = OperationalError(f"the statement was interrupted ({type(error).__name__})")
+            raise
+        finally:
+            self.execution.statement.stats.seconds += time.monotonic() - began
+
+    def close(self) -> None:
+        """Let go of the rows that were not fetched."""
+        self._failure = None
+        self._rows = iter(())
+        if self._cursor is not None:
+            with self._engine.lock, self._engine.running(self.execution):
+                self._cursor.close(True)
+            self._cursor = None
+
+
+def _create_modules(connection: apsw.Connection, resource: Resource, host: Host) -> None:
+    # The casts: APSW's protocol names the optional methods as well.
+    table = cast("apsw.VTModule", Module(resource, host))
+    returned = cast("apsw.VTModule", Module(resource, host, returned=True))
+    # Eponymous too: a view in a file cannot name another schema, but finds such a table in its own.
+    connection.create_module(
+        resource.name, table, use_bestindex_object=True, use_no_change=True, iVersion=4, eponymous=True
+    )
+    connection.create_module(
+        RETURNED_PREFIX + resource.name, returned, use_bestindex_object=True, eponymous=True, eponymous_only=True
+    )
+
+
+_SETTINGS = (
+    (apsw.SQLITE_DBCONFIG_DEFENSIVE, 1),
+    (apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0),
+    # Else a mistyped column in double quotes would be a text.
+    (apsw.SQLITE_DBCONFIG_DQS_DML, 0),
+    (apsw.SQLITE_DBCONFIG_DQS_DDL, 0),
+)
+
+
+def _hidden_local_table(name: str) -> errors.Warning:
+    return errors.Warning(
+        f"the local file has a table {name}: {name} alone is the service's; write main.{name} for the local one"
+    )
+
+
+def _select_ids(source: scope.TableSource) -> str:
+    return f'SELECT DISTINCT "{source.column}" FROM "{source.schema}"."{source.table}" WHERE "{source.column}" NOT NULL'
+
+
+def _returned(text: Text, resource: Resource) -> str:
+    alias = (text.alias or resource.name).replace('"', '""')
+    return f'SELECT {text.returning} FROM "{RETURNED_PREFIX}{resource.name}" AS "{alias}"'
+
+
+def _pick(values: Sequence[SQLValue], numbers: Sequence[int]) -> Sequence[SQLValue]:
+    return [values[number - 1] for number in numbers]
+
+
+_FIELDS = {(resource.name, field.name): field for resource in RESOURCES for field in resource.fields}
+
+
+def _column(described: tuple[Any, ...]) -> Column:
+    """Give PEP 249's seven items for a column as SQLite describes it."""
+    name, declared, _, table, origin = described
+    field = _FIELDS.get((str(table).removeprefix(RETURNED_PREFIX), origin))
+    code = "JSON" if declared == "JSON_TEXT" else declared or None
+    return (name, code, None, None, None, None, None if field is None else field.nullable)

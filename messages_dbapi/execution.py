@@ -1,0 +1,134 @@
+"""What one statement needs while SQLite runs it: its reading, its writing, and the plans SQLite agreed to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+from . import decode
+from .decode import KEY, Reader
+from .errors import NotSupportedError, ProgrammingError
+from .options import Options
+from .plan import Plan
+from .resources import THREADS, Resource
+from .scan import Reading, Selection
+from .sql import Text
+from .statement import Statement
+from .types import Row
+from .writing import Writing
+
+
+@dataclass
+class Execution:
+    """The state of one statement, from its first compilation to its last row."""
+
+    text: Text
+    statement: Statement
+    reading: Reading
+    writing: Writing
+    options: Options
+    # Gives the default scope: the ids of thread_id= and threads=, read anew.
+    default_scope: Callable[[], tuple[str, ...]]
+    plans: list[Plan] = field(default_factory=list)
+    # The columns of each resource that the statement reads by name, as SQLite's authorizer reports them.
+    reads: dict[str, set[str]] = field(default_factory=dict)
+    # The columns that a RETURNING list uses.
+    returning: frozenset[str] = frozenset()
+    # JSON texts of the lists that were bound as parameters.
+    bound_lists: set[str] = field(default_factory=set)
+    # Rows of a DELETE … RETURNING by their internal key, to be given back once they are deleted.
+    doomed: dict[str, Row] = field(default_factory=dict)
+    # Columns that the result shows as they are; only there may an unset parameter of the listing read NULL.
+    shown: set[str] = field(default_factory=set)
+    _target_opened: bool = False
+
+    def begin(self) -> None:
+        """Forget the plans of an earlier run of the text: it is about to be compiled again."""
+        self.plans.clear()
+        self._target_opened = False
+
+    def opens_doomed(self, resource: Resource) -> bool:
+        """Tell whether the scan that opens finds the rows of a DELETE: SQLite opens that one first."""
+        first = not self._target_opened
+        self._target_opened |= self.text.target == resource.name
+        return first and self.text.kind == "DELETE" and self.text.target == resource.name
+
+    @property
+    def gives_back_deleted(self) -> bool:
+        """Tell whether rows must be read before they are deleted."""
+        return self.text.kind == "DELETE" and self.text.returning is not None
+
+    def doom(self, internal_key: str, row: Row, resource: Resource, reader: Reader) -> None:
+        """Keep a row that will be deleted, as the RETURNING list will want it."""
+        if self.gives_back_deleted:
+            returned = decode.reader(resource, self.returning)
+            self.doomed[internal_key] = tuple(row[reader.position[name]] for name in returned.position)
+
+    def rows(
+        self, resource: Resource, reader: Reader, named: list[str] | None, selection: Selection, *, is_target: bool
+    ) -> Iterator[Row]:
+        """Deliver the rows of a scan; ``named`` are the scopes it names, None where it names none.
+
+        ``is_target`` marks the scan that finds the rows to modify or delete. Raise ProgrammingError where
+        nothing says which threads to read.
+        """
+        if resource.scope is None:
+            return self._unscoped_rows(resource, reader, selection, is_target=is_target)
+        scopes = self._open_scopes(resource) if named is None else named
+        return self.reading.rows(resource, reader, scopes, selection)
+
+    def _unscoped_rows(
+        self, resource: Resource, reader: Reader, selection: Selection, *, is_target: bool
+    ) -> Iterator[Row]:
+        """Deliver rows of the one listing that the resource has, or single ones where it cannot be listed."""
+        if is_target and selection.keys is None:
+            raise ProgrammingError(_names_nothing_to_write(self.text.kind, resource, resource.key))
+        rows = self.reading.rows(resource, reader, (None,), selection)
+        try:
+            first = next(rows, None)
+        except NotSupportedError:
+            if not self._has_default_scope:
+                raise
+            rows = self.reading.rows(
+                resource, reader, (None,), replace(selection, keys=frozenset(self.default_scope()))
+            )
+            first = next(rows, None)
+        return iter(()) if first is None else chain((first,), rows)
+
+    def _open_scopes(self, resource: Resource) -> Iterable[str]:
+        if self.text.kind in ("UPDATE", "DELETE") and self.text.target == resource.name:
+            raise ProgrammingError(_names_nothing_to_write(self.text.kind, resource, resource.scope or ""))
+        if self._has_default_scope:
+            return self.default_scope()
+        if self.options.unscoped == "scan":
+            return self._every_thread()
+        raise ProgrammingError(_names_nothing(resource))
+
+    def _every_thread(self) -> Iterator[str]:
+        reader = decode.reader(THREADS, frozenset())
+        return (row[KEY] for row in self.reading.rows(THREADS, reader, (None,), Selection()))
+
+    @property
+    def _has_default_scope(self) -> bool:
+        return bool(self.options.thread_id) or self.options.threads is not None
+
+
+def _names_nothing(resource: Resource) -> str:
+    methods = " and ".join(
+        f"{method.name} needs {', '.join(method.required)}" for method in resource.methods_of("SELECT")
+    )
+    return (
+        f"SELECT from {resource.name} names no {resource.scope} ({methods}). "
+        f"Write WHERE {resource.scope} = 'thread_…', or {resource.scope} IN (SELECT id FROM threads) where the "
+        f"service lists threads, or give the connection thread_id=… or threads=FILE"
+    )
+
+
+def _names_nothing_to_write(kind: str, resource: Resource, name: str) -> str:
+    method = resource.methods_of("UPDATE" if kind == "UPDATE" else "DELETE")[0]
+    example = f"{name} = 'thread_…'" if resource.scope else f"{name} IN (SELECT {name} FROM {resource.name} WHERE …)"
+    return (
+        f"{kind} of {resource.name} names no {name} ({method.name} needs {', '.join(method.required)}). "
+        f"Write WHERE {example}; a default scope does not count for writes"
+    )

@@ -1,0 +1,320 @@
+"""Many calls that answer one scan: which listings or single rows to ask for, in which order, and when to stop."""
+
+from __future__ import annotations
+
+import heapq
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+from . import errors
+from .calls import Calls, PageQuery
+from .creation import Creation
+from .decode import KEY, TIME, Page, Reader
+from .listing import Listing
+from .resources import Resource
+from .statement import Statement
+from .types import Row, SQLValue
+
+# PEP 249's cursor.messages: the class of a warning, and the warning.
+Message = tuple[type[errors.Warning], errors.Warning]
+
+# Rows of one statement are kept, as bytes received, so that a second scan makes no further requests.
+_KEPT_BYTES = 8 << 20
+# So many single rows of one scope are asked for one by one; beyond, its listing is read alongside.
+_SINGLE_READS = 8
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One way through a scope: in which order, from where, narrowed by what."""
+
+    descending: bool
+    after: str | None = None
+    filters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows of each scope to deliver, and how.
+
+    ``low`` and ``high`` bound the time, inclusive Unix seconds. ``equals`` are positions in the row with
+    the values wanted there. ``filters`` the service can apply itself. ``after`` and ``before`` are keys in
+    the order that ``cursor_descending`` names. ``descending`` is the order of delivery; where ``merged``,
+    it holds across scopes. ``skip`` and ``wanted`` count delivered rows.
+    """
+
+    keys: frozenset[str] | None = None
+    low: int | None = None
+    high: int | None = None
+    equals: tuple[tuple[int, frozenset[SQLValue]], ...] = ()
+    filters: tuple[tuple[str, str], ...] = ()
+    after: str | None = None
+    before: str | None = None
+    cursor_descending: bool = False
+    descending: bool = False
+    merged: bool = False
+    skip: int = 0
+    wanted: int | None = None
+    page_size: int | None = None
+
+    @property
+    def takes_all(self) -> bool:
+        """Tell whether every row that a walk comes to is delivered."""
+        return self.keys is None and self.low is None and self.high is None and not self.equals
+
+    def need(self, walk: Walk) -> int | None:
+        """Give the number of rows of a walk after which nothing more is needed, where that is known."""
+        counts = self.takes_all and self.before is None and walk.descending == self.descending
+        return self.skip + self.wanted if self.wanted is not None and counts else None
+
+
+class Reading:
+    """The reading of one statement: what it has read is kept, within bounds, for its other scans."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        creation: Creation,
+        statement: Statement,
+        *,
+        messages: list[Message],
+        page_size: int,
+        skip_missing: bool,
+    ) -> None:
+        self._calls = calls
+        self._creation = creation
+        self._statement = statement
+        self._messages = messages
+        self._page_size = page_size
+        self._skip_missing = skip_missing
+        self._listings: dict[tuple[str, str | None, Reader, Walk], Listing] = {}
+        self._single: dict[tuple[str, str | None, str, Reader], Row | None] = {}
+        self._single_reads: dict[tuple[str, str | None], int] = {}
+        self._released_at = 0
+        self._outgrown: set[tuple[str, str | None]] = set()
+        self.scopes_read = 0
+        self.missing: set[str] = set()
+
+    def rows(
+        self, resource: Resource, reader: Reader, scopes: Iterable[str | None], selection: Selection
+    ) -> Iterator[Row]:
+        """Deliver the selected rows of the scopes; scopes and pages are asked for as rows are needed."""
+        if selection.wanted == 0:
+            return iter(())
+        parts = (self._scope_rows(resource, reader, scope, selection) for scope in scopes)
+        if selection.merged:
+            rows = heapq.merge(*parts, key=_time, reverse=selection.descending)
+        else:
+            rows = (row for part in parts for row in part)
+        if not selection.skip and selection.wanted is None:
+            return rows
+        stop = None if selection.wanted is None else selection.skip + selection.wanted
+        return islice(rows, selection.skip, stop)
+
+    def _scope_rows(self, resource: Resource, reader: Reader, scope: str | None, selection: Selection) -> Iterator[Row]:
+        if selection.keys is not None and selection.after is None and selection.before is None:
+            rows = self._single_rows(resource, reader, scope, selection.keys)
+            return iter(sorted(filter(partial(_matches, selection), rows), key=_time, reverse=selection.descending))
+        walk = _walk_for(selection)
+        rows = self._walked(resource, reader, scope, walk, selection)
+        if walk.descending == selection.descending:
+            return rows
+        return _reversed(rows)
+
+    def _walked(
+        self, resource: Resource, reader: Reader, scope: str | None, walk: Walk, selection: Selection
+    ) -> Iterator[Row]:
+        listing = self._listing(resource, reader, scope, walk, selection)
+        if selection.merged or selection.low is not None or selection.high is not None:
+            listing.rely_on_order()
+        rows = self._listed(listing, walk, selection)
+        if selection.after is not None and selection.before is not None:
+            rows = _until_key(rows, selection.before)
+        yield from _between(rows, selection, walk.descending)
+        if listing.missing:
+            self._report_missing(resource, scope)
+
+    def _listed(self, listing: Listing, walk: Walk, selection: Selection) -> Iterator[Row]:
+        if listing.complete and listing.scans and selection.equals:
+            found = listing.rows_with(*selection.equals[0])
+            return iter(found if listing.descending == walk.descending else found[::-1])
+        if listing.descending == walk.descending:
+            return listing.scan(selection.need(walk))
+        return reversed(listing.finish())
+
+    def _listing(
+        self, resource: Resource, reader: Reader, scope: str | None, walk: Walk, selection: Selection
+    ) -> Listing:
+        listing = self._kept(resource, reader, scope, walk, selection)
+        if listing is None:
+            listing = self._open(resource, reader, scope, walk, selection.page_size)
+        return listing
+
+    def _kept(
+        self, resource: Resource, reader: Reader, scope: str | None, walk: Walk, selection: Selection
+    ) -> Listing | None:
+        """Find a listing of this statement that has the rows, or will when it is read to its end."""
+        kept = self._listings.get((resource.name, scope, reader, walk))
+        if kept is not None or walk.after is not None:
+            return kept
+        for descending in (walk.descending, not walk.descending):
+            whole = self._listings.get((resource.name, scope, reader, Walk(descending)))
+            if whole is None:
+                continue
+            if whole.complete or whole.descending == walk.descending or selection.need(walk) is None:
+                return whole
+        return None
+
+    def _open(
+        self, resource: Resource, reader: Reader, scope: str | None, walk: Walk, page_size: int | None = None
+    ) -> Listing:
+        if walk.filters and self._is_narrowed_otherwise(resource, scope, walk):
+            walk = Walk(walk.descending, walk.after)
+        fetch = partial(self._fetch, resource, reader, scope, walk)
+        listing = Listing(fetch, page_size=page_size or self._page_size, descending=walk.descending, after=walk.after)
+        if (resource.name, scope) in self._outgrown:
+            listing.scans = 1  # It is read a second time: this time its rows stay.
+        self._listings[resource.name, scope, reader, walk] = listing
+        return listing
+
+    def _is_narrowed_otherwise(self, resource: Resource, scope: str | None, walk: Walk) -> bool:
+        """Tell whether a join asks for one value after the other: then the whole listing is cheaper."""
+        return any(
+            (name, kept_scope) == (resource.name, scope) and kept_walk.filters and kept_walk.filters != walk.filters
+            for name, kept_scope, _, kept_walk in self._listings
+        )
+
+    def _fetch(
+        self, resource: Resource, reader: Reader, scope: str | None, walk: Walk, after: str | None, limit: int
+    ) -> Page | None:
+        self._release()
+        query = PageQuery(walk.descending, limit, after, walk.filters)
+        listed = self._calls.page(resource, scope, reader, query, self._statement)
+        if listed is None:
+            return None
+        self.scopes_read += after is None
+        self._creation.note(scope, listed.page.rows)
+        return listed.page
+
+    def _release(self) -> None:
+        """Forget the rows that only one scan has read, once they are many."""
+        received = self._statement.stats.bytes_received
+        if received - self._released_at < _KEPT_BYTES:
+            return
+        self._released_at = received
+        for key, listing in list(self._listings.items()):
+            if listing.release():
+                del self._listings[key]
+                self._outgrown.add(key[:2])
+
+    def _single_rows(
+        self, resource: Resource, reader: Reader, scope: str | None, keys: frozenset[str]
+    ) -> Iterator[Row]:
+        for key in sorted(keys):
+            row = self._single_row(resource, reader, scope, key)
+            if row is not None:
+                yield row
+
+    def _single_row(self, resource: Resource, reader: Reader, scope: str | None, key: str) -> Row | None:
+        name = (resource.name, scope, key, reader)
+        if name in self._single:
+            return self._single[name]
+        listing = self._listing_alongside(resource, reader, scope)
+        row = None if listing is None else listing.row(key)
+        if row is None and not (listing is not None and listing.complete):
+            self._single_reads[name[:2]] = self._single_reads.get(name[:2], 0) + 1
+            row = self._calls.get(resource, scope, key, reader, self._statement)
+            self._single[name] = row
+        return row
+
+    def _listing_alongside(self, resource: Resource, reader: Reader, scope: str | None) -> Listing | None:
+        """Find the listing that may hold a single row; where many were asked for, read it page by page.
+
+        So a join by key costs at most twice the cheaper of its rows one by one and the whole listing.
+        """
+        walk = Walk(descending=False)
+        listing = self._listings.get((resource.name, scope, reader, walk)) or self._listings.get(
+            (resource.name, scope, reader, Walk(descending=True))
+        )
+        reads = self._single_reads.get((resource.name, scope), 0)
+        if reads < _SINGLE_READS or scope is None:
+            return listing
+        listing = listing or self._open(resource, reader, scope, walk)
+        listing.scans += 1
+        if not listing.complete and listing.pages <= reads - _SINGLE_READS:
+            listing.request()
+        return listing
+
+    def _report_missing(self, resource: Resource, scope: str | None) -> None:
+        if scope is None or scope in self.missing:
+            return
+        if not self._skip_missing:
+            error = self._calls.unknown_scope(resource, scope)
+            error.args = (f"{error.args[0]}; {self.scopes_read} other threads were read before it",)
+            raise error
+        warning = errors.Warning(f"{self._calls.address} knows no thread {scope!r}: it was skipped")
+        if not self.missing:
+            warnings.warn(warning, stacklevel=2)
+        self.missing.add(scope)
+        self._messages.append((errors.Warning, warning))
+        self._statement.stats.threads_missing += 1
+
+
+def _walk_for(selection: Selection) -> Walk:
+    """Choose the way that reaches the wanted rows with the fewest pages."""
+    if selection.after is not None:
+        filters = () if selection.before is not None else selection.filters
+        return Walk(selection.cursor_descending, selection.after, filters)
+    if selection.before is not None:
+        # What precedes a key in one order follows it in the other; services differ on a lone `before`.
+        return Walk(not selection.cursor_descending, selection.before, selection.filters)
+    if selection.low is not None:
+        return Walk(True, None, selection.filters)
+    if selection.high is not None and selection.wanted is None:
+        return Walk(False, None, selection.filters)
+    return Walk(selection.descending, None, selection.filters)
+
+
+def _between(rows: Iterator[Row], selection: Selection, descending: bool) -> Iterator[Row]:
+    """Drop what the selection does not want, and stop where nothing it wants can follow."""
+    if selection.takes_all:
+        yield from rows
+        return
+    beyond = selection.low if descending else selection.high
+    for row in rows:
+        if beyond is not None and row[TIME] is not None and (row[TIME] < beyond if descending else row[TIME] > beyond):
+            return
+        if _matches(selection, row):
+            yield row
+
+
+def _matches(selection: Selection, row: Row) -> bool:
+    time = row[TIME]
+    if selection.low is not None and (time is None or time < selection.low):
+        return False
+    if selection.high is not None and (time is None or time > selection.high):
+        return False
+    if selection.keys is not None and row[KEY] not in selection.keys:
+        return False
+    return all(row[position] in values for position, values in selection.equals)
+
+
+def _until_key(rows: Iterator[Row], key: str) -> Iterator[Row]:
+    """Give the rows before one key; none where it does not come, for then it does not lie behind them."""
+    held: list[Row] = []
+    for row in rows:
+        if row[KEY] == key:
+            yield from held
+            return
+        held.append(row)
+
+
+def _reversed(rows: Iterator[Row]) -> Iterator[Row]:
+    yield from list(rows)[::-1]
+
+
+def _time(row: Row) -> int:
+    return row[TIME] if row[TIME] is not None else -1

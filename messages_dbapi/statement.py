@@ -1,0 +1,129 @@
+"""One statement under way: what it may spend, what it has spent, and whether it was cancelled."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .errors import OperationalError
+
+Wake = Callable[[], None]
+
+
+@dataclass
+class Stats:
+    """What a statement has cost so far; readable from other threads while it runs.
+
+    ``requests`` counts what was sent to the service, repeats included; ``seconds`` is time spent in
+    ``execute`` and the fetches.
+    """
+
+    requests: int = 0
+    pages: int = 0
+    rows_received: int = 0
+    rows_returned: int = 0
+    retries: int = 0
+    threads_missing: int = 0
+    bytes_received: int = 0
+    seconds: float = 0.0
+
+
+class Statement:
+    """Bound one statement: ``deadline`` seconds in all, ``max_requests`` requests, until cancelled."""
+
+    def __init__(self, deadline: float | None = None, max_requests: int | None = None) -> None:
+        self.stats = Stats()
+        self._ends = None if deadline is None else time.monotonic() + deadline
+        self._deadline = deadline
+        self._max_requests = max_requests
+        self._cancelled = threading.Event()
+        # Re-entrant, for a signal handler may call cancel() in the thread that holds it.
+        self._lock = threading.RLock()
+        self._wakes: list[Wake] = []
+
+    def cancel(self) -> None:
+        """End the statement from any thread: what blocks is woken, and its next step raises OperationalError."""
+        self._cancelled.set()
+        with self._lock:
+            wakes = list(self._wakes)
+        for wake in wakes:
+            wake()
+
+    @contextmanager
+    def woken_by(self, wake: Wake) -> Iterator[None]:
+        """Have ``cancel()`` call this, from its own thread, while the block runs; at once if it was cancelled."""
+        with self._lock:
+            self._wakes.append(wake)
+        try:
+            if self._cancelled.is_set():
+                wake()
+            yield
+        finally:
+            with self._lock:
+                self._wakes.remove(wake)
+
+    @property
+    def stopped(self) -> bool:
+        """Tell whether it was cancelled or its time is up."""
+        return self.reason() is not None
+
+    def reason(self) -> str | None:
+        """Say why it has to stop, or None while it may go on."""
+        if self._cancelled.is_set():
+            return "the statement was cancelled"
+        if self._ends is not None and time.monotonic() >= self._ends:
+            return f"the statement took longer than its deadline of {self._deadline:g} seconds"
+        return None
+
+    def remaining(self) -> float | None:
+        """Give the seconds left before the deadline, or None where there is no deadline."""
+        return None if self._ends is None else max(0.0, self._ends - time.monotonic())
+
+    def check(self) -> None:
+        """Raise OperationalError if the statement was cancelled or its time is up."""
+        reason = self.reason()
+        if reason is not None:
+            raise OperationalError(reason)
+
+    def admit_request(self) -> None:
+        """Count a request that is about to be sent, or raise OperationalError if it may not be."""
+        self.check()
+        with self._lock:
+            if self._max_requests is not None and self.stats.requests >= self._max_requests:
+                raise OperationalError(
+                    f"the statement needs more than max_requests={self._max_requests} requests; "
+                    "narrow it, or raise the option"
+                )
+            self.stats.requests += 1
+
+    def withdraw_request(self) -> None:
+        """Take back a request that never left, such as one whose connection was refused."""
+        with self._lock:
+            self.stats.requests -= 1
+
+    def count(
+        self,
+        *,
+        pages: int = 0,
+        rows_received: int = 0,
+        retries: int = 0,
+        threads_missing: int = 0,
+        bytes_received: int = 0,
+    ) -> None:
+        """Add to ``stats``, from any thread: ``+=`` on it is safe in one thread only."""
+        stats = self.stats
+        with self._lock:
+            stats.pages += pages
+            stats.rows_received += rows_received
+            stats.retries += retries
+            stats.threads_missing += threads_missing
+            stats.bytes_received += bytes_received
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but raise OperationalError as soon as the statement is cancelled or its time is up."""
+        remaining = self.remaining()
+        self._cancelled.wait(seconds if remaining is None else min(seconds, remaining))
+        self.check()

@@ -1,0 +1,146 @@
+"""The writes of one statement: gathered while SQLite evaluates it, then sent, in order within each thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
+from typing import NamedTuple
+
+from .body import Body, encoded
+from .calls import Calls
+from .creation import Creation
+from .decode import KEY, Reader
+from .errors import Error
+from .resources import Resource, Verb
+from .statement import Statement
+from .types import Row
+
+
+class Write(NamedTuple):
+    """One row to create, modify or delete; ``row`` is what is known of a row before its deletion."""
+
+    resource: Resource
+    verb: Verb
+    scope: str | None
+    key: str | None = None
+    body: Body | None = None
+    row: Row | None = None
+
+    @property
+    def sequence(self) -> tuple[str | None, str | None]:
+        """Name what must be written one after the other: creates in one thread, changes of one row."""
+        return (self.scope, self.key)
+
+
+class Writing:
+    """Gather the writes of one statement, send them, and keep what the service answered."""
+
+    def __init__(self, calls: Calls, creation: Creation, statement: Statement, concurrency: int) -> None:
+        self._calls = calls
+        self._creation = creation
+        self._statement = statement
+        self._concurrency = concurrency
+        self._pending: list[Write] = []
+        self.rows: list[Row] = []
+        self.count = 0
+        self.ids: list[str] = []
+
+    @property
+    def pending(self) -> int:
+        """Tell how many rows wait to be sent."""
+        return len(self._pending)
+
+    def add(self, write: Write) -> None:
+        """Take a write in; nothing is sent before ``send``."""
+        self._pending.append(write)
+
+    def send(self, reader: Reader) -> None:
+        """Send what was gathered; keep the rows that the service confirmed, in the order of the statement.
+
+        ``reader`` reads its replies.
+        An error carries ``applied``, ``ids`` and ``outcome``; nothing is sent after it.
+        """
+        writes, self._pending = self._pending, []
+        if not writes:
+            return
+        batch = _Batch(writes, partial(self._send_one, reader), self._concurrency)
+        try:
+            batch.run(self._statement)
+        finally:
+            self._take(writes, batch.answers)
+        error = batch.error()
+        if error is not None:
+            error.applied = self.count
+            error.ids = tuple(self.ids)
+            error.outcome = error.outcome or "failed"
+            raise error
+
+    def _take(self, writes: list[Write], answers: list[Row | None]) -> None:
+        for write, answer in zip(writes, answers, strict=True):
+            if answer is not None:
+                self.count += 1
+                self.ids.append(write.key or str(answer[KEY]))
+                self.rows.append(answer)
+
+    def _send_one(self, reader: Reader, write: Write) -> Row | None:
+        if write.verb == "INSERT":
+            return self._creation.create(write.resource, write.scope, write.body or {}, reader, self._statement)
+        key = write.key or ""
+        if write.verb == "UPDATE":
+            body = encoded(write.body or {})
+            return self._calls.modify(write.resource, write.scope, key, body, reader, self._statement)
+        deleted = self._calls.delete(write.resource, write.scope, key, self._statement)
+        return (write.row or (key, None, write.scope)) if deleted else None
+
+
+class _Batch:
+    """Send writes side by side, each sequence in order, until one fails."""
+
+    def __init__(self, writes: list[Write], send: Callable[[Write], Row | None], concurrency: int) -> None:
+        self._writes = writes
+        self._send = send
+        self._concurrency = concurrency
+        self._stopped = threading.Event()
+        self._errors: dict[int, Error] = {}
+        self.answers: list[Row | None] = [None] * len(writes)
+
+    def run(self, statement: Statement) -> None:
+        sequences = self._sequences()
+        workers = min(self._concurrency, len(sequences))
+        if workers == 1:
+            for sequence in sequences:
+                self._run_sequence(sequence)
+            return
+        with ThreadPoolExecutor(workers, thread_name_prefix="messages-dbapi") as pool:
+            futures = [pool.submit(self._run_sequence, sequence) for sequence in sequences]
+            try:
+                for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                    future.result()
+            except BaseException:
+                self._stopped.set()
+                statement.cancel()
+                raise
+
+    def error(self) -> Error | None:
+        """Give the error to raise: one whose outcome is unknown before any other, else the first one."""
+        ordered = [self._errors[place] for place in sorted(self._errors)]
+        return next((error for error in ordered if error.outcome == "unknown"), ordered[0] if ordered else None)
+
+    def _sequences(self) -> list[list[int]]:
+        sequences: dict[tuple[str | None, str | None], list[int]] = {}
+        for place, write in enumerate(self._writes):
+            sequences.setdefault(write.sequence, []).append(place)
+        return list(sequences.values())
+
+    def _run_sequence(self, places: list[int]) -> None:
+        for place in places:
+            if self._stopped.is_set():
+                return
+            try:
+                self.answers[place] = self._send(self._writes[place])
+            except Error as error:
+                self._errors[place] = error
+                self._stopped.set()
+                return

@@ -1,0 +1,649 @@
+"""SQL text: tokens, statements, kinds, names, RETURNING and parameters, with SQLite as the judge."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import apsw
+import pytest
+import sqlparse.lexer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from messages_dbapi.errors import NotSupportedError, ProgrammingError
+from messages_dbapi.lexer import Token, meaningful, statements, tokenize
+from messages_dbapi.sql import Kind, analyse, split
+
+SEEDS = {
+    "SELECT": """
+    SELECT id, assistant_id, attachments, completed_at, content, created_at, incomplete_at, incomplete_details,
+           metadata, object, role, run_id, status, thread_id
+    FROM openai.assistants.messages WHERE thread_id = '{{ thread_id }}';
+    """,
+    "INSERT": """
+    /*+ create */
+    INSERT INTO openai.assistants.messages (data__role, data__content, data__attachments, data__metadata, thread_id)
+    SELECT '{{ role }}', '{{ content }}', '{{ attachments }}', '{{ metadata }}', '{{ thread_id }}' ;
+    """,
+    "INSERT, required": """
+    /*+ create */
+    INSERT INTO openai.assistants.messages (data__role, data__content, thread_id)
+    SELECT '{{ role }}', '{{ content }}', '{{ thread_id }}' ;
+    """,
+    "UPDATE": """
+    /*+ update */
+    UPDATE openai.assistants.messages SET metadata = '{{ metadata }}'
+    WHERE message_id = '{{ message_id }}' AND thread_id = '{{ thread_id }}';
+    """,
+    "DELETE": """
+    /*+ delete */
+    DELETE FROM openai.assistants.messages WHERE message_id = '{{ message_id }}' AND thread_id = '{{ thread_id }}';
+    """,
+}
+
+# Every way to write the table's full name; blanks and comments between the parts are put in by the tests.
+SPELLINGS = (
+    "openai.assistants.messages",
+    "OpenAI.ASSISTANTS.Messages",
+    '"openai"."assistants"."messages"',
+    '"openai.assistants".messages',
+    '"openai.assistants"."messages"',
+    "`openai.assistants`.`messages`",
+    "[openai.assistants].[messages]",
+    '[openai].assistants."MESSAGES"',
+    "'openai.assistants'.messages",
+    "openai.'assistants'.messages",
+    "assistants.messages",
+    '"assistants".[messages]',
+    '"openai.assistants.messages"',
+    "[OpenAI.Assistants.Messages]",
+)
+GAPS = ("", " ", "\n", "\t/* openai.assistants.messages */ ", " -- openai.assistants.messages '\n", "/*;*/")
+DECOYS = (
+    "'openai.assistants.messages'",
+    "'it''s openai.assistants.messages'",
+    "'\\'",
+    "'-- openai.assistants.messages'",
+    "'/* openai.assistants.messages'",
+    "x'00'",
+    '1 AS "openai.assistants.messages"',
+    "1 AS [a''b; openai.assistants.messages.id]",
+    "1 /* \"'openai.assistants.messages */",
+    "1 -- openai.assistants.messages ' \" [\n",
+    "1e3",
+    "5 AS größe",
+)
+
+FRAGMENTS = (
+    *"'\"`[]();,.?:@#$*/-\\\n\t\x0b \ufeffaE09_|<>=!~&%+{}ä漢😀\x7f\x01",
+    *("''", '""', "--", "/*", "*/", "/*/", "\r\n", "$$", "$a$", "$a::b(c)", ":name", "?12", "x'", "X'00'"),
+    *("0x1F", "1_000.5e-3", ".5", "1.", "||", "->", "->>", "messages", "returning", "openai.assistants.messages"),
+    *("CREATE", "TEMP", "TRIGGER", "BEGIN", "CASE", "END", "CREATE TRIGGER ", ";END", "; END ;"),
+)
+scripts = st.lists(st.sampled_from(FRAGMENTS), max_size=40).map("".join)
+
+
+def text_of(tokens: list[Token]) -> str:
+    return "".join(token.text for token in tokens)
+
+
+def stand_in() -> apsw.Connection:
+    """Open SQLite with plain tables in the places where the driver has those of the service."""
+    connection = apsw.Connection(":memory:")
+    connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
+    connection.execute(
+        """
+        ATTACH ':memory:' AS "openai.assistants";
+        CREATE TABLE "openai.assistants".messages (id, assistant_id, attachments, completed_at, content, created_at,
+            incomplete_at, incomplete_details, metadata, object, role, run_id, status, thread_id, message_id,
+            data__role, data__content, data__attachments, data__metadata);
+        CREATE TABLE "openai.assistants".threads (id, metadata);
+        CREATE TABLE main.t (id, messages, "returning", conflict);
+        INSERT INTO "openai.assistants".messages (id, thread_id) VALUES ('remote', 'thread');
+        INSERT INTO "openai.assistants".threads (id) VALUES ('thread');
+        INSERT INTO main.t (id) VALUES ('local');
+        """
+    )
+    return connection
+
+
+@pytest.fixture(name="sqlite", scope="module")
+def fixture_sqlite() -> apsw.Connection:
+    return stand_in()
+
+
+def compiles(connection: apsw.Connection, sql: str) -> None:
+    """Let SQLite compile a text; it raises if that fails."""
+    connection.execute("EXPLAIN " + sql, [None] * len(analyse(sql).parameters)).fetchall()
+
+
+# Tokens
+
+
+@given(scripts | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+@settings(max_examples=500)
+def test_token_texts_joined_are_the_text(text: str) -> None:
+    tokens = tokenize(text)
+    assert text_of(tokens) == text
+    assert [token.position for token in tokens] == list(range(len(tokens)))
+
+
+HOSTILE = (
+    *(
+        "''",
+        "[]",
+        "(",
+        "/**/",
+        "--\n",
+        "$a$ ",
+        "a:::",
+        "1e+",
+        "?",
+        ";",
+        "x''",
+        "\\",
+        "a ",
+        "'a'||",
+        "{",
+        ".",
+        "a,",
+        "a.'b'.",
+    ),
+    *("CREATE TRIGGER ; END ", "openai.", "openai.assistants.messages,", "ON CONFLICT ", "RETURNING ", "(SELECT "),
+    *("WITH a AS (", "a AS (SELECT 1), ", "AS ", "[a].", "DELETE FROM messages ", "?1,:a,", "/*"),
+)
+
+
+@pytest.mark.parametrize("part", HOSTILE)
+@pytest.mark.parametrize("front", ["", "INSERT INTO messages SELECT ", "WITH "])
+def test_hostile_text_is_read_to_its_end(part: str, front: str) -> None:
+    text = front + part * (9_000 // len(part))
+    assert text_of(tokenize(text)) == text
+    with contextlib.suppress(ProgrammingError):
+        analyse(text)
+
+
+@pytest.mark.parametrize(
+    ("opener", "part"),
+    [
+        *(("'", "''"), ('"', 'a""'), ("`", "``a"), ("[", "["), ("/*", "/* "), ("/*", "*"), ("--", "-"), ("x'", "0x[")),
+        *(("$a(", "$a("), (":", ":"), ("@a", "::"), ("a", "a"), ("1", "1_"), ("0x", "0x"), ("1e", "1e")),
+    ],
+)
+def test_what_is_not_closed_is_read_once(opener: str, part: str) -> None:
+    # Were it tried and given up, the next quote, bracket or colon would begin the same again: work that
+    # grows with the square of the length, hours for this one.
+    first, *rest = tokenize(opener + part * (1_000_000 // len(part)))
+    assert len(first.text) > 999_990
+    assert len(rest) <= 1
+
+
+@pytest.mark.parametrize("part", ["a", "''", "openai.assistants.messages ", "\\", ";", "漢", "/*", "--\n"])
+def test_a_literal_of_a_megabyte_is_one_token(part: str) -> None:
+    literal = "'" + part * (1_000_000 // len(part)) + "'"
+    assert [token.text for token in tokenize(f"SELECT {literal}")] == ["SELECT", " ", literal]
+    assert analyse(f"SELECT {literal};").sql == f"SELECT {literal}"
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+def test_quoted_text_is_read_as_sqlite_reads_it(sqlite: apsw.Connection, value: str) -> None:
+    literal = "'" + value.replace("'", "''") + "'"
+    for name in ('"' + value.replace('"', '""') + '"', "`" + value.replace("`", "``") + "`"):
+        sql = f"SELECT/**/{literal}AS{name}--"
+        tokens = meaningful(tokenize(sql))
+        assert [token.type for token in tokens] == ["word", "string", "word", "quoted"]
+        assert [tokens[1].spelling, tokens[3].spelling] == [value, value]
+        cursor = sqlite.execute(sql)
+        assert cursor.get_description()[0][0] == value
+        assert cursor.fetchall() == [(value,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "types"),
+    [
+        ("a$b", ["word"]),
+        ("größe", ["word"]),
+        ("a\ufeff", ["word"]),
+        ("\ufeffa", ["blank", "word"]),
+        (" \x0b", ["blank"]),
+        ("\x0b", ["unknown"]),
+        ("0x1F", ["number"]),
+        ("1_000.5e-3", ["number"]),
+        (".5", ["number"]),
+        ("1.e", ["number"]),
+        ("a.b", ["word", "sign", "word"]),
+        ("a->>'b'", ["word", "sign", "string"]),
+        ("1--2", ["number", "comment"]),
+        ("1- -2", ["number", "sign", "blank", "sign", "number"]),
+        ("X'00'x", ["blob", "word"]),
+        ("$a::b(c d", ["parameter", "blank", "word"]),
+        ("$a::b(c)d", ["parameter", "word"]),
+        ("$$a$$", ["parameter"]),
+        ("@a:b", ["parameter", "parameter"]),
+        ("#1", ["parameter"]),
+        ("/*/ */a", ["comment", "word"]),
+        ("/*", ["sign", "sign"]),
+        ("/* a", ["comment"]),
+        ("/* /* */ */", ["comment", "blank", "sign", "sign"]),
+        ("-- a\r'", ["comment"]),
+        ("'\\'a", ["string", "word"]),
+        ("[a'b\"]c", ["quoted", "word"]),
+    ],
+)
+def test_tokens_are_those_of_sqlite(text: str, types: list[str]) -> None:
+    assert [token.type for token in tokenize(text)] == types
+
+
+def test_only_ascii_letters_are_folded() -> None:
+    assert [token.name for token in meaningful(tokenize('THREADS [Ä] "\u212a" me\u017f\u017fages'))] == [
+        "threads",
+        "Ä",
+        "\u212a",
+        "me\u017f\u017fages",
+    ]
+    assert analyse("DELETE FROM me\u017f\u017fages").target is None
+
+
+def test_the_shared_lexer_of_sqlparse_is_left_alone() -> None:
+    shared: Any = sqlparse.lexer  # it declares no types
+    assert [str(kind) for kind, _ in shared.tokenize("$$a$$")] == ["Token.Literal"]
+    assert [str(kind) for kind, _ in shared.tokenize("select")] == ["Token.Keyword.DML"]
+
+
+# Statements
+
+
+@given(scripts)
+@settings(max_examples=1000)
+def test_statements_end_where_sqlite3_complete_says(text: str) -> None:
+    if "$a::b(" in text or "EXPLAIN" in text or "\ufeff" in text:
+        return
+    tokens = tokenize(text)
+    ended = len(statements(tokenize(text + "\n x"))) == len(statements(tokens)) + 1
+    has_end = ended and any(token.text == ";" for token in tokens)
+    assert apsw.complete(text + "\n") == has_end
+
+
+@given(
+    st.lists(
+        st.sampled_from([*SEEDS.values(), "SELECT ';'", "/* ; */ SELECT 1 -- ;", 'DELETE FROM "a;b"', ";", "-- a"])
+    )
+)
+def test_a_script_is_split_at_its_statements(pieces: list[str]) -> None:
+    meant = [piece.strip(" \n;") for piece in pieces if piece not in (";", "-- a")]
+    assert [piece.strip(" \n;") for piece in split("\n;\n".join(pieces)) if piece.replace("-- a", "").strip()] == meant
+
+
+def test_a_trigger_is_one_statement(sqlite: apsw.Connection) -> None:
+    trigger = (
+        "CREATE /* ; */ TEMP TRIGGER g AFTER INSERT ON t BEGIN "
+        "SELECT CASE WHEN 1 THEN ';' ELSE CASE 1 WHEN 2 THEN 3 END END; UPDATE t SET id = 1; END"
+    )
+    assert split(f"SELECT 1; {trigger} ; BEGIN; SELECT CASE 1 WHEN 1 THEN 2 END; END;") == [
+        "SELECT 1",
+        trigger,
+        "BEGIN",
+        "SELECT CASE 1 WHEN 1 THEN 2 END",
+        "END",
+    ]
+    assert analyse(trigger + ";").kind == "DDL"
+    compiles(sqlite, analyse(trigger).sql)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n", ";", "-- SELECT 1", "/*+ create */ ; ;", "/* SELECT 1; DELETE FROM t", "\ufeff"]
+)
+def test_a_text_without_a_statement_is_empty(text: str) -> None:
+    assert analyse(text).kind == "EMPTY"
+    assert split(text) == []
+
+
+@pytest.mark.parametrize("text", ["SELECT 1; SELECT 2", ";SELECT 1;;/**/DELETE FROM t;", "SELECT ';'; x", "SELECT 1;'"])
+def test_two_statements_are_refused(text: str) -> None:
+    with pytest.raises(ProgrammingError, match="execute takes one statement at a time"):
+        analyse(text)
+
+
+@pytest.mark.parametrize("text", ["SELECT '\0'", "SELECT 1\0; DROP TABLE t", "SELECT '\ud800'"])
+def test_text_that_sqlite_cannot_read_is_refused(text: str) -> None:
+    with pytest.raises(ProgrammingError, match="position"):
+        analyse(text)
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind"),
+    [
+        ("SELECT 1", "SELECT"),
+        ("/*+ create */ VALUES (1)", "SELECT"),
+        ("WITH a AS (SELECT 1) SELECT * FROM a", "SELECT"),
+        ("WITH replace AS (SELECT 1), b(x) AS NOT MATERIALIZED (VALUES (2)) SELECT * FROM replace", "SELECT"),
+        ("WITH RECURSIVE a(x) AS MATERIALIZED (SELECT ')') INSERT INTO t (id) SELECT * FROM a", "INSERT"),
+        ("WITH a AS (DELETE) UPDATE t SET id = 1", "UPDATE"),
+        ("REPLACE INTO t VALUES (1)", "INSERT"),
+        ("INSERT OR IGNORE INTO t VALUES (1)", "INSERT"),
+        ("-- x\nupdate or fail t SET id = 1", "UPDATE"),
+        ("Delete From t", "DELETE"),
+        *(
+            (f"{word} x", "DDL")
+            for word in ("CREATE TABLE", "DROP TABLE", "ALTER TABLE", "REINDEX", "ANALYZE", "VACUUM")
+        ),
+        *((word, "TRANSACTION") for word in ("BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT a", "RELEASE a")),
+        ("PRAGMA table_info(t)", "PRAGMA"),
+        ("EXPLAIN SELECT 1", "EXPLAIN"),
+        ("explain query plan DELETE FROM messages", "EXPLAIN"),
+        ("EXPLAIN", "EXPLAIN"),
+        ("ATTACH 'x' AS y", "OTHER"),
+        ("'SELECT'", "OTHER"),
+        ("WITH", "OTHER"),
+    ],
+)
+def test_kinds(sql: str, kind: Kind) -> None:
+    text = analyse(sql)
+    assert (text.kind, text.explain) == (kind, kind == "EXPLAIN")
+    assert text.target is None
+
+
+# Names
+
+
+@pytest.mark.parametrize(("name", "sql"), SEEDS.items())
+def test_the_resource_s_own_statements(sqlite: apsw.Connection, name: str, sql: str) -> None:
+    text = analyse(sql)
+    assert text.kind == name.partition(",")[0]
+    assert text.target == (None if name == "SELECT" else "messages")
+    assert '"openai.assistants".messages' in text.sql
+    compiles(sqlite, text.sql)
+
+
+@st.composite
+def spelled(draw: st.DrawFn, tail: str = "") -> str:
+    """Draw one way to write the table's name, with gaps around its dots, and ``tail`` behind it."""
+    spelling = draw(st.sampled_from(SPELLINGS))
+    gaps = st.tuples(st.sampled_from(GAPS), st.sampled_from(GAPS))
+    parts = [token.text for token in tokenize(spelling + tail)]
+    return "".join(f"{before}.{after}" if part == "." else part for part in parts for before, after in [draw(gaps)])
+
+
+SHAPES = (
+    "SELECT {decoy}, {column} FROM {table}",
+    "SELECT {decoy}, {star} FROM {table}",
+    "SELECT {decoy}, m.id FROM {table} AS m",
+    "SELECT {decoy}, m.id FROM t, {table} m WHERE EXISTS (SELECT {decoy} FROM {table} WHERE {column} = m.id)",
+    "WITH a AS (SELECT * FROM {table}) SELECT {decoy}, a.id FROM a LEFT JOIN t ON a.id = t.messages",
+    "SELECT {decoy}, id FROM t UNION ALL SELECT {decoy}, {column} FROM {table} ORDER BY 2 DESC LIMIT 1",
+    "SELECT {decoy}, (SELECT max({column}) FROM {table} GROUP BY {column})",
+    "SELECT {decoy}, max(v.id) FROM (SELECT * FROM {table}) AS v",
+)
+
+
+@given(st.data(), st.sampled_from(SHAPES))
+@settings(max_examples=600)
+def test_every_spelling_reads_the_service_s_table(sqlite: apsw.Connection, data: st.DataObject, shape: str) -> None:
+    words = shape.replace("{", "\0{").replace("}", "}\0").split("\0")
+    drawn = {
+        "{table}": spelled(),
+        "{column}": spelled(".id"),
+        "{star}": spelled(".*"),
+        "{decoy}": st.sampled_from(DECOYS),
+    }
+    sql = "".join(data.draw(drawn[word]) if word in drawn else word for word in words)
+    assert sqlite.execute(analyse(sql).sql).fetchall()[0][1] == "remote"
+
+
+@given(st.lists(st.sampled_from([*DECOYS, "x.openai.assistants.messages", "messages.id", "a.assistants.messages"])))
+def test_what_only_looks_like_the_name_is_untouched(decoys: list[str]) -> None:
+    sql = "SELECT " + ", ".join([*decoys, "1"])
+    assert analyse(sql).sql == sql
+
+
+@pytest.mark.parametrize(
+    ("sql", "result"),
+    [
+        ("SELECT openai.assistants.messages.id", 'SELECT "openai.assistants".messages.id'),
+        ("SELECT openai.assistants.threads.*, 1", 'SELECT "threads".*, 1'),
+        (
+            "SELECT[assistants].[messages].*FROM[assistants].[messages]WHERE 1",
+            'SELECT"messages".*FROM"openai.assistants".[messages]WHERE 1',
+        ),
+        ("SELECT * FROM openai -- a\n.assistants.messages", 'SELECT * FROM "openai.assistants" -- a\n.messages'),
+        ("SELECT name FROM openai.assistants.sqlite_schema", 'SELECT name FROM "openai.assistants".sqlite_schema'),
+        ("SELECT assistants.id FROM t AS assistants",) * 2,
+        ("SELECT openai.assistants FROM openai",) * 2,
+        ("SELECT openai.assistants.messages.id.x",) * 2,
+        ("SELECT x.openai.assistants.messages",) * 2,
+        ("PRAGMA openai.assistants.table_info(messages)", 'PRAGMA "openai.assistants".table_info(messages)'),
+        ("PRAGMA table_info(openai.assistants.messages)", 'PRAGMA table_info("messages")'),
+        (
+            "CREATE VIEW v AS SELECT assistants.messages.id FROM openai.assistants.messages",
+            'CREATE VIEW v AS SELECT "messages".id FROM "messages"',
+        ),
+        (
+            "CREATE VIEW IF NOT EXISTS main.v AS SELECT * FROM openai.assistants.threads",
+            'CREATE VIEW IF NOT EXISTS main.v AS SELECT * FROM "threads"',
+        ),
+        (
+            "CREATE TEMP VIEW v AS SELECT * FROM openai.assistants.threads",
+            'CREATE TEMP VIEW v AS SELECT * FROM "openai.assistants".threads',
+        ),
+        (
+            "CREATE VIEW temp.v AS SELECT * FROM openai.assistants.threads",
+            'CREATE VIEW temp.v AS SELECT * FROM "openai.assistants".threads',
+        ),
+        (
+            "CREATE TABLE x AS SELECT * FROM assistants.threads",
+            'CREATE TABLE x AS SELECT * FROM "openai.assistants".threads',
+        ),
+        (
+            "CREATE TEMP TRIGGER g AFTER INSERT ON t BEGIN INSERT INTO openai.assistants.threads (id) VALUES (1); END",
+            'CREATE TEMP TRIGGER g AFTER INSERT ON t BEGIN INSERT INTO "threads" (id) VALUES (1); END',
+        ),
+    ],
+)
+def test_names_are_rewritten(sql: str, result: str) -> None:
+    assert analyse(sql).sql == result
+
+
+@pytest.mark.parametrize("sql", ["SELECT * FROM {}", "INSERT INTO {} VALUES (1)", "SELECT {}.id", "DROP TABLE {}"])
+@pytest.mark.parametrize(
+    "name", ["openai.assistants.files", '"openai.assistants".messagez', "OPENAI . `assistants` . [x]"]
+)
+def test_a_table_that_the_service_does_not_have(sql: str, name: str) -> None:
+    with pytest.raises(
+        ProgrammingError, match=r"tables are openai\.assistants\.messages and openai\.assistants\.threads"
+    ):
+        analyse(sql.format(name))
+
+
+# Writes
+
+
+@pytest.mark.parametrize(
+    ("sql", "target", "alias", "conflict"),
+    [
+        ("INSERT INTO messages AS m (id) VALUES (1)", "messages", "m", None),
+        ('INSERT OR Ignore INTO "Threads" AS "a ""b" (id) VALUES (1)', "threads", 'a "b', "IGNORE"),
+        ("REPLACE INTO openai.assistants.threads (id) VALUES (1)", "threads", None, "REPLACE"),
+        ("INSERT INTO 'messages' (id) VALUES (1)", "messages", None, None),
+        ("INSERT INTO threads (id) SELECT 1 WHERE 1 ON CONFLICT DO NOTHING", "threads", None, "UPSERT"),
+        ("INSERT INTO threads (id) VALUES (1) ON /**/ CONFLICT (id) DO UPDATE SET id = 2", "threads", None, "UPSERT"),
+        ("INSERT INTO threads (id) SELECT t.id FROM t JOIN threads ON conflict", "threads", None, None),
+        ("WITH a AS (SELECT 1) INSERT INTO assistants.messages (id) SELECT * FROM a", "messages", None, None),
+        ("UPDATE OR ABORT [messages] AS m SET id = m.id", "messages", "m", "ABORT"),
+        ("UPDATE messages NOT INDEXED SET id = 1", "messages", None, None),
+        ("WITH a AS (SELECT 1) UPDATE `openai`.assistants.threads SET id = 2 FROM t AS x", "threads", None, None),
+        ("DELETE FROM openai.assistants.messages AS m NOT INDEXED WHERE m.id = 1", "messages", "m", None),
+        ("INSERT INTO main.t (id) SELECT id FROM messages", None, None, None),
+        ("DELETE FROM t AS messages", None, None, None),
+        ("REPLACE INTO t (id) VALUES (1)", None, None, None),
+        ("EXPLAIN DELETE FROM messages AS m", None, None, None),
+    ],
+)
+def test_targets(
+    sqlite: apsw.Connection, sql: str, target: str | None, alias: str | None, conflict: str | None
+) -> None:
+    text = analyse(sql)
+    assert (text.target, text.alias, text.conflict) == (target, alias, conflict)
+    if conflict != "UPSERT":
+        compiles(sqlite, text.sql.removeprefix("EXPLAIN "))
+
+
+def test_a_local_table_of_the_same_name_is_local() -> None:
+    for name in ("main.messages", '"main".[messages]', "temp.messages", "shop.threads"):
+        for sql in (f"INSERT INTO {name} VALUES (1) RETURNING *", f"UPDATE {name} SET a = 1", f"DELETE FROM {name}"):
+            assert (analyse(sql).target, analyse(sql).sql, analyse(sql).returning) == (None, sql, None)
+
+
+@pytest.mark.parametrize(
+    ("sql", "rest", "returning"),
+    [
+        ("DELETE FROM messages RETURNING *", "DELETE FROM messages", "*"),
+        ("DELETE FROM messages /* a */ returning/**/id -- x\n;", "DELETE FROM messages /* a */", "/**/id"),
+        (
+            "DELETE FROM threads WHERE id = 'returning' RETURNING(id)",
+            "DELETE FROM threads WHERE id = 'returning'",
+            "(id)",
+        ),
+        ('INSERT INTO threads (id) SELECT "returning" FROM t',) * 2 + (None,),
+        ("DELETE FROM threads RETURNING",) * 2 + (None,),
+        ("DELETE FROM t RETURNING openai",) * 2 + (None,),
+        (
+            "DELETE FROM threads AS x RETURNING assistants.threads.*, x.id",
+            "DELETE FROM threads AS x",
+            '"threads".*, x.id',
+        ),
+        (
+            "DELETE FROM threads RETURNING assistants.threads.id, (SELECT max(messages.id) FROM assistants.messages)",
+            "DELETE FROM threads",
+            '"threads".id, (SELECT max(messages.id) FROM "openai.assistants".messages)',
+        ),
+    ],
+)
+def test_returning_is_cut_off(sql: str, rest: str, returning: str | None) -> None:
+    text = analyse(sql)
+    assert (text.sql, text.returning) == (rest, returning)
+
+
+def test_explain_of_a_write_has_no_returning() -> None:
+    text = analyse("EXPLAIN UPDATE messages SET metadata = ? RETURNING id, ?")
+    assert (text.sql, text.returning) == ("EXPLAIN UPDATE messages SET metadata = ?1", None)
+    assert (text.parameters, text.sql_parameters, text.returning_parameters) == ((None, None), (1,), ())
+
+
+PARAMETERS = ("?", "?1", "?3", "?007", ":a", "@a", "$b", ":b", "$c::d(e)", "'?'", "1")
+
+
+@given(st.lists(st.sampled_from(PARAMETERS), min_size=1, max_size=6), st.lists(st.sampled_from(PARAMETERS), max_size=6))
+@settings(max_examples=300)
+def test_both_halves_of_a_cut_statement_bind_what_the_whole_binds(body: list[str], columns: list[str]) -> None:
+    rows = " UNION ALL ".join(f"SELECT {n}, {value}" for n, value in enumerate(body))
+    sql = f"INSERT INTO threads (id, metadata) {rows} RETURNING {', '.join(['id', 'metadata', *columns])}"
+    text = analyse(sql)
+    values = [f"value {number}" for number in range(1, len(text.parameters) + 1)]
+    whole, halves = stand_in(), stand_in()
+    expected = whole.execute(sql, values).fetchall()
+    halves.execute("DELETE FROM threads")
+    halves.execute(text.sql, [values[number - 1] for number in text.sql_parameters])
+    bound = [values[number - 1] for number in text.returning_parameters]
+    assert halves.execute(f"SELECT {text.returning} FROM threads", bound).fetchall() == expected
+
+
+@given(st.lists(st.sampled_from(PARAMETERS), max_size=8))
+def test_parameters_are_numbered_and_named_as_sqlite_does(sqlite: apsw.Connection, values: list[str]) -> None:
+    text = analyse(f"SELECT {', '.join([*values, '0'])}")
+    assert text.sql_parameters == tuple(range(1, len(text.parameters) + 1))
+    cursor = sqlite.cursor()
+    cursor.execute(text.sql, [None] * len(text.parameters))
+    names = [name if name is None or not name[0].isdigit() else None for name in cursor.bindings_names]
+    assert list(text.parameters) == names
+
+
+def test_a_parameter_number_that_sqlite_will_refuse_costs_nothing() -> None:
+    assert len(analyse("SELECT ?" + "9" * 100_000).parameters) < 1_000_000
+    assert analyse("SELECT ?0").parameters == (None,)
+
+
+# What would hide or change the service's tables
+
+
+@pytest.mark.parametrize("name", ["messages", '"Messages"', "'threads'", "[threads]", '"openai.assistants.messages"'])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE {} (a)",
+        "create table if not exists {} (a)",
+        "CREATE TEMP TABLE {} AS SELECT 1",
+        "CREATE TEMPORARY VIEW {} AS SELECT 1",
+        "CREATE VIEW {} AS SELECT 1",
+        "CREATE VIRTUAL TABLE {} USING fts5(a)",
+        "CREATE UNIQUE INDEX {} ON t (id)",
+        "CREATE TABLE temp.{} (a)",
+        "CREATE TABLE openai.assistants.{} (a)",
+        "CREATE VIEW assistants.{} AS SELECT 1",
+        "EXPLAIN CREATE TABLE {} (a)",
+    ],
+)
+def test_a_new_table_may_not_hide_one_of_the_service(sql: str, name: str) -> None:
+    if "." in name and "." in sql:
+        return
+    with pytest.raises(ProgrammingError, match=r"to make a local one, write CREATE .* main\.(?i:messages|threads)"):
+        analyse(sql.format(name))
+
+
+def test_nothing_is_created_in_the_service_s_schema() -> None:
+    with pytest.raises(ProgrammingError, match=r"write CREATE TABLE main\.notes"):
+        analyse("CREATE TABLE openai.assistants.notes (a)")
+
+
+def test_renaming_may_not_hide_one_of_the_service() -> None:
+    with pytest.raises(ProgrammingError, match="would hide the service's Threads"):
+        analyse("ALTER TABLE t RENAME TO [Threads]")
+
+
+@pytest.mark.parametrize(
+    "name", ["messages", "openai.assistants.threads", '"openai.assistants".`messages`', "'threads'"]
+)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DROP TABLE {}",
+        "DROP VIEW IF EXISTS {}",
+        "ALTER TABLE {} RENAME TO x",
+        "ALTER TABLE {} ADD COLUMN x",
+        "CREATE INDEX i ON {} (id)",
+        "CREATE UNIQUE INDEX IF NOT EXISTS i ON {} (id)",
+        "CREATE TRIGGER g AFTER UPDATE OF id, role ON {} BEGIN SELECT 1; END",
+        "CREATE TEMP TRIGGER IF NOT EXISTS g INSTEAD OF DELETE ON {} BEGIN SELECT 1; END",
+    ],
+)
+def test_the_service_s_tables_stay_as_they_are(sql: str, name: str) -> None:
+    with pytest.raises(NotSupportedError, match="is the service's and stays as it is"):
+        analyse(sql.format(name))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE main.messages (id)",
+        'CREATE TABLE IF NOT EXISTS "main"."threads" (id)',
+        "CREATE VIEW main.messages AS SELECT 1",
+        "CREATE INDEX main.i ON messages (id)",
+        "CREATE TRIGGER main.g AFTER DELETE ON messages BEGIN SELECT 1; END",
+        "CREATE TEMP TRIGGER g AFTER DELETE ON main.messages BEGIN SELECT 1; END",
+        "DROP TABLE main.messages",
+        "ALTER TABLE main.messages RENAME TO old",
+        "ALTER TABLE main.t RENAME TO messages",
+        "ALTER TABLE t RENAME COLUMN a TO messages",
+        "CREATE TABLE notes (messages, threads)",
+        "CREATE TRIGGER messages AFTER INSERT ON t BEGIN SELECT 1; END",
+    ],
+)
+def test_local_tables_may_have_any_name(sql: str) -> None:
+    assert analyse(sql).sql == sql
+
+
+def test_repeated_statements_are_looked_at_once() -> None:
+    assert analyse("SELECT 1 FROM openai.assistants.messages") is analyse("SELECT 1 FROM openai.assistants.messages")
+    long = f"SELECT '{'a' * 200_000}'"
+    assert analyse(long) is not analyse(long)
