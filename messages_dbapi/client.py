@@ -29,6 +29,8 @@ _IN_ALL = 10
 # Seconds from which on a wait is worth a warning.
 _LONG_WAIT = 2.0
 _CHUNK = 1 << 18
+# Bytes looked at to see how a body begins or ends.
+_EDGE = 64
 
 _ENDED = (
     "OpenAI ended its Assistants API, threads and messages included, on 2026-08-26. What can be used instead: "
@@ -172,22 +174,23 @@ class Client:
                 transient=True,
                 status=status,
             )
-        if status == 404 and way.base_url.startswith("https://api.openai.com/"):
+        if status == 404 and way.host == "api.openai.com":
             return Fault("the service answered 404", applied=False, transient=False, status=404, hint=_ENDED)
         if not success and status != 404:
             return read_answer(status, headers, body, time.time(), way.hide)
         # A page of HTML with 200, from whatever stands before the service, confirms nothing.
-        self.confirmed = self.confirmed or (success and body[:_HEAD].lstrip()[:1] == b"{")
+        self.confirmed = self.confirmed or (success and body[:_EDGE].lstrip()[:1] == b"{")
         return Reply(status, body, find_request_id(headers), read_date(headers.get("date")), repeated=False)
 
     def _wait(self, request: Request, fault: Fault, tries: int, statement: Statement) -> None:
         """Wait until the request may be sent again, or raise the error of the fault."""
+        once = self._once(request)
+        doubt = _doubt(fault, once=once) if request.method != "GET" else ""
         reason = statement.reason()
         if reason is not None and fault.status is None:
-            raise OperationalError(f"{reason}, during {request.method} {request.path}{_doubt(request, fault)}")
-        once = self._once(request)
+            raise OperationalError(_join(f"{reason}, during {request.method} {request.path}", doubt))
         if not worth_trying(transient=fault.transient, applied=fault.applied, advised=fault.advised, once=once):
-            raise self._error(request, fault, "") from fault.cause
+            raise self._error(request, fault, doubt) from fault.cause
         plan = plan_wait(
             asked=fault.asked,
             tries=tries,
@@ -196,21 +199,17 @@ class Client:
             chance=random.random(),
         )
         if plan.wait is None:
-            raise self._error(request, fault, plan.why) from fault.cause
+            raise self._error(request, fault, plan.why, doubt) from fault.cause
         if plan.wait > _LONG_WAIT:
             status = fault.status or "no reply"
             _log.warning("%s %s: %s, try %d in %.1f s", request.method, request.path, status, tries + 1, plan.wait)
         statement.wait(plan.wait)
 
-    def _error(self, request: Request, fault: Fault, why: str) -> DatabaseError:
+    def _error(self, request: Request, fault: Fault, *why: str) -> DatabaseError:
         known = f" (request id {fault.request_id})" if fault.request_id else ""
         said = f"{request.method} {request.path} of {describe(self._options)}: {fault.said}{known}"
         proxy = _PROXIED if fault.status is None and self._way.proxied else ""
-        sentences = (said, why, _doubt(request, fault), fault.hint, proxy)
-        return fault.error(" ".join(f"{sentence.rstrip('.')}." for sentence in sentences if sentence))
-
-
-_HEAD = 64
+        return fault.error(_join(said, *why, fault.hint, proxy))
 
 
 def _chunks(response: Response, statement: Statement) -> Iterator[bytes]:
@@ -225,12 +224,16 @@ def _broke_off(headers: Mapping[str, str], body: bytes) -> bool:
     framed = "content-length" in headers or "transfer-encoding" in headers
     if framed and "content-encoding" not in headers:
         return False
-    return body[:_HEAD].lstrip()[:1] == b"{" and body[-_HEAD:].rstrip()[-1:] != b"}"
+    return body[:_EDGE].lstrip()[:1] == b"{" and body[-_EDGE:].rstrip()[-1:] != b"}"
 
 
-def _doubt(request: Request, fault: Fault) -> str:
-    if not fault.applied or request.method == "GET":
+def _doubt(fault: Fault, *, once: bool) -> str:
+    if not fault.applied:
         return ""
-    if request.repeatable:
+    if not once:
         return "It may have been applied."
     return "It may have been applied, so that what it creates may exist; it is not sent again, as that could double it."
+
+
+def _join(*sentences: str) -> str:
+    return " ".join(f"{sentence.rstrip('.')}." for sentence in sentences if sentence)

@@ -193,10 +193,8 @@ def _describe(error: Exception, root: Exception, *, sent: bool, patience: str) -
         # A name that does not exist will not exist in a second; a resolver that fails may recover.
         return f"the host name cannot be resolved ({root.strerror})", root.errno != socket.EAI_NONAME
     if isinstance(root, ssl.SSLCertVerificationError):
-        return (
-            f"the TLS certificate is not trusted ({getattr(root, 'verify_message', 'no reason given')}). {_CERTIFICATES}",
-            False,
-        )
+        detail = getattr(root, "verify_message", "no reason given")
+        return f"the TLS certificate is not trusted ({detail}); SSL_CERT_FILE can name a file of others to trust", False
     if isinstance(root, requests.exceptions.InvalidProxyURL | requests.exceptions.InvalidSchema):
         return f"the proxy that the environment names cannot be used ({root})", False
     if isinstance(error, requests.exceptions.ProxyError):
@@ -213,9 +211,6 @@ def _describe(error: Exception, root: Exception, *, sent: bool, patience: str) -
             True,
         )
     return f"the request could not be made ({type(root).__name__})", False
-
-
-_CERTIFICATES = "SSL_CERT_FILE names a file of certificates to trust instead"
 
 
 def _name(error: Exception) -> str:

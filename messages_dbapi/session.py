@@ -100,23 +100,27 @@ class _Session(requests.Session):
 
 
 class Way:
-    """Hold the requests session of one process; ``adapter`` is the transport of the embedded service."""
+    """Hold the requests session of one process; ``adapter`` is the transport of the embedded service.
+
+    ``proxied`` tells that a proxy of the environment stands between.
+    """
 
     def __init__(self, options: Options, adapter: BaseAdapter | None) -> None:
         self.pid = os.getpid()
         self.base_url = options.base_url or EMBEDDED
+        self.host = urllib.parse.urlsplit(self.base_url).hostname
         self.credential = Credential(options.api_key, options.auth)
         self._options = options
         self._own = adapter is None
-        self._proxies = get_environ_proxies(self.base_url) if self._own else {}
-        # Whether a proxy stands between.
+        self._proxies = _find_proxies(options)
         self.proxied = select_proxy(self.base_url, self._proxies) is not None
         self._session = _Session()
         # The environment was read above: reading it for each request is slow, and a .netrc is never ours.
         self._session.trust_env = False
         self._session.auth = self.credential
+        transport = adapter or Adapter(options.concurrency, _find_bundle(self.base_url))
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, adapter or Adapter(options.concurrency, _find_bundle(self.base_url)))
+            self._session.mount(scheme, transport)
         self._headers = _headers(options)
 
     def prepare(self, request: Request) -> PreparedRequest:
@@ -187,6 +191,14 @@ def _version() -> str:
         return importlib.metadata.version("messages-dbapi")
     except importlib.metadata.PackageNotFoundError:
         return "0"
+
+
+def _find_proxies(options: Options) -> dict[str, str]:
+    url = options.base_url
+    # Plain http is for this machine unless the user says otherwise: a proxy would be shown the key.
+    if url is None or (url.startswith("http://") and not options.allow_insecure):
+        return {}
+    return get_environ_proxies(url)
 
 
 def _find_bundle(base_url: str) -> str:

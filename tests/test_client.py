@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import inspect
+import io
 import itertools
 import json
 import logging
@@ -657,7 +658,8 @@ def foreign_errors() -> list[Exception]:
     made = [kind.__new__(kind) for kind in sorted(classes, key=lambda kind: (kind.__module__, kind.__name__))]
     for error in made:
         # What the texts of http.client.IncompleteRead and its kind are made of.
-        vars(error).update(partial=0, expected=9, length=b"zz", response=None)
+        whole = b"" if type(error) is http.client.IncompleteRead else 0
+        vars(error).update(partial=whole, expected=9, length=b"zz", response=None)
     return [*made, OSError(5, "I/O"), UnicodeError(KEY), ValueError(KEY)]
 
 
@@ -744,6 +746,16 @@ def test_a_proxy_of_the_environment_is_used_for_http(server: Wire, monkeypatch: 
     assert all("proxy-authorization" in seen.headers for seen in server.requests)
     monkeypatch.setenv("no_proxy", "service.invalid")
     assert "host name" in str(failure(Client(options), Request("GET", "/x"), Statement(deadline=0.1)))
+
+
+def test_plain_http_to_this_machine_passes_by_any_proxy(
+    server: Wire, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("all_proxy", f"http://127.0.0.1:{proxy.port}")
+        connect().send(GET, Statement())
+        assert (len(server.requests), proxy.connections) == (1, 0)
 
 
 def test_a_proxy_of_the_environment_is_asked_for_a_tunnel(server: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -925,6 +937,26 @@ def test_cancel_ends_a_wait(server: Wire, connect: Connect) -> None:
     error = failure(connect(), CREATE, statement)
     assert "cancelled" in str(error)
     assert error.outcome == "failed"
+
+
+def test_cancel_ends_a_reply_of_the_embedded_service() -> None:
+    statement = Statement()
+
+    class Endless(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            statement.cancel()
+            return b" " * size
+
+    class Slow(Raising):
+        def send(self, *_: Any, **__: Any) -> requests.Response:
+            response = requests.Response()
+            response.status_code, response.raw = 200, Endless()
+            return response
+
+    client = Client(resolve("messages://", {}, {}), Slow(OSError()))
+    error = failure(client, CREATE, statement)
+    assert "cancelled" in str(error)
+    assert (error.outcome, statement.stats.requests) == ("unknown", 1)
 
 
 def test_a_cancelled_statement_sends_nothing(server: Wire, connect: Connect) -> None:

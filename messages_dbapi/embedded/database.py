@@ -161,7 +161,7 @@ class Database:
             return self._opened(create=False)
 
     def _give_back(self, connection: apsw.Connection) -> None:
-        if self._closed or connection.in_transaction:
+        if self._closed or (connection.in_transaction and self._path is not None):
             connection.close()
         else:
             self._idle.append(connection)
@@ -242,8 +242,12 @@ class Database:
             return f"{path} is a directory; a store is a file"
         if not os.path.isdir(folder):
             return f"the directory {folder} of the store {path} does not exist"
-        if not create and not os.path.exists(path):
+        if not os.path.exists(path):
+            if create:
+                return f"the store {path} cannot be created in its directory: {error}"
             return f"there is no store {path}, and a read-only connection does not create one"
+        if not os.access(path, os.R_OK):
+            return f"the store {path} cannot be read by this user"
         return f"the store {path} cannot be opened: {error}"
 
 

@@ -33,7 +33,11 @@ def run(
     ``store`` None is in memory. Raises InterfaceError for a host, key or file that cannot be used.
     """
     key = _key(host, api_key, api_key_file)
-    with _signals() as ended, Store(store) as kept, Server(Application(kept, key), host, port) as server:
+    with (
+        _signals() as ended,
+        Store(store) as kept,
+        Server(Application(kept, key), host, port, local_names=key is None) as server,
+    ):
         sys.stdout.write(f"{server.base_url}\n")
         sys.stdout.flush()
         # Waking now and then lets Ctrl-C through on Windows.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import io
+import ipaddress
 import logging
 import os
 import socket
@@ -14,6 +15,7 @@ import time
 from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ..errors import InterfaceError
 from . import documents, gateway
@@ -36,16 +38,20 @@ _LINGER_SECONDS = 5
 class Server:
     """Serve ``app`` on a socket, from ``start`` to ``stop`` or as a context manager.
 
-    ``port`` 0 is any free one. Raises InterfaceError where it cannot listen.
+    ``port`` 0 is any free one. ``local_names`` answers only what is addressed to this machine's
+    loopback: without a key, that keeps out web pages whose host name was pointed at 127.0.0.1.
+    Raises InterfaceError where it cannot listen.
     """
 
-    def __init__(self, app: WSGIApplication, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, app: WSGIApplication, host: str = "127.0.0.1", port: int = 0, *, local_names: bool = False
+    ) -> None:
         if not 0 <= port <= 65535:
             # getaddrinfo() would take it modulo 65536.
             raise InterfaceError(f"cannot listen on {host} port {port}: a port is a number from 0 to 65535")
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            self._listener = _Listener(app, family, address)
+            self._listener = _Listener(app, family, address, local_names)
         except (OSError, UnicodeError) as error:
             raise InterfaceError(f"cannot listen on {host} port {port}: {error}") from error
         self._host = f"[{host}]" if ":" in host else host
@@ -83,8 +89,9 @@ class _Listener(socketserver.ThreadingMixIn, socketserver.TCPServer):
     # On Windows this option would let another program take the port over.
     allow_reuse_address = os.name == "posix"
 
-    def __init__(self, app: WSGIApplication, family: int, address: Any) -> None:
+    def __init__(self, app: WSGIApplication, family: int, address: Any, local_names: bool) -> None:
         self.app = app
+        self.local_names = local_names
         self.address_family = family
         self.stopping = False
         # Every open connection, and whether a request of it is in flight.
@@ -149,8 +156,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.mark(self.connection, busy=True)
         if not super().parse_request():
             return False
-        if self.request_version == "HTTP/1.1" and len(self.headers.get_all("Host", [])) != 1:
+        hosts = self.headers.get_all("Host", [])
+        if self.request_version == "HTTP/1.1" and len(hosts) != 1:
             self.send_error(400, "Send one Host header")
+            return False
+        if self.server.local_names and not all(map(_is_local, hosts)):
+            self.send_error(403, "Without a key, this service is reached by the names of its own machine only")
             return False
         return True
 
@@ -220,6 +231,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 def _is_length(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 20
+
+
+def _is_local(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 class _Body(io.RawIOBase):

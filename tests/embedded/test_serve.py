@@ -88,6 +88,27 @@ def test_other_hosts_need_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
             assert get(threads, Authorization=f"Bearer {key}").status_code == 200
 
 
+def test_without_a_key_only_local_names_are_answered() -> None:
+    with running({}) as (_, base_url):
+        port = base_url.split(":")[2].removesuffix("/v1")
+        for host, status in (
+            (f"localhost:{port}", 200),
+            ("LOCALHOST", 200),
+            (f"[::1]:{port}", 200),
+            ("127.1.2.3", 200),
+            (f"attacker.example:{port}", 403),
+            ("localhost.attacker.example", 403),
+            ("10.0.0.1", 403),
+            ("127.0.0.1@attacker.example", 403),
+            ("[", 403),
+            ("", 403),
+        ):
+            assert get(f"{base_url}/threads", Host=host).status_code == status, host
+    with running({"api_key": "sk-given"}) as (_, base_url):
+        answer = get(f"{base_url}/threads", Host="proxy.example", Authorization="Bearer sk-given")
+        assert answer.status_code == 200
+
+
 def test_a_key_must_be_sendable(tmp_path: Path) -> None:
     secret = "sk-é\n"
     (tmp_path / "key").write_text("", encoding="utf-8")
