@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import apsw
 
-from . import decode, errors, functions, scope
+from . import errors, functions, scope
 from .binding import Parameters, bind
 from .calls import Calls
 from .creation import Creation
@@ -132,17 +132,18 @@ class Engine:
         return run
 
     def _prepare(self, text: Text, statement: Statement, messages: list[Message]) -> Execution:
-        options = self._options
-        reading = Reading(
-            self._calls,
-            self._creation,
-            statement,
-            messages=messages,
-            page_size=options.page_size,
-            skip_missing=options.missing_thread == "skip",
-        )
-        writing = Writing(self._calls, self._creation, statement, options.concurrency)
-        return Execution(text, statement, reading, writing, options, lru_cache(1)(self._default_scope))
+        def new_reading() -> Reading:
+            return Reading(
+                self._calls,
+                self._creation,
+                statement,
+                messages=messages,
+                page_size=self._options.page_size,
+                skip_missing=self._options.missing_thread == "skip",
+            )
+
+        writing = Writing(self._calls, self._creation, statement, self._options.concurrency)
+        return Execution(text, statement, new_reading, writing, self._options, lru_cache(1)(self._default_scope))
 
     def _default_scope(self) -> tuple[str, ...]:
         source = self._options.threads
@@ -197,10 +198,9 @@ class Engine:
         values: tuple[SQLValue, ...] = ()
         try:
             for values, lists in bounds:
-                execution.begin()
-                execution.bound_lists |= lists
+                execution.begin(lists)
                 self._connection.execute(text.sql, _pick(values, text.sql_parameters), can_cache=False)
-            writing.send(decode.reader(resource, execution.returning))
+            execution.send()
         finally:
             self._sent += writing.count
         run.rowcount = writing.count

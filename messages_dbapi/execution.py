@@ -11,12 +11,14 @@ from .decode import KEY, Reader
 from .errors import NotSupportedError, ProgrammingError
 from .options import Options
 from .plan import Plan
-from .resources import THREADS, Resource
+from .resources import RESOURCES, THREADS, Resource
 from .scan import Reading, Selection
 from .sql import Text
 from .statement import Statement
 from .types import Row
 from .writing import Writing
+
+_RESOURCES = {resource.name: resource for resource in RESOURCES}
 
 
 @dataclass
@@ -25,7 +27,7 @@ class Execution:
 
     text: Text
     statement: Statement
-    reading: Reading
+    new_reading: Callable[[], Reading]
     writing: Writing
     options: Options
     # Gives the default scope: the ids of thread_id= and threads=, read anew.
@@ -42,11 +44,29 @@ class Execution:
     # Columns that the result shows as they are; only there may an unset parameter of the listing read NULL.
     shown: set[str] = field(default_factory=set)
     _target_opened: bool = False
+    # Writes that runs with earlier parameters have gathered.
+    _earlier: int = 0
 
-    def begin(self) -> None:
-        """Forget the plans of an earlier run of the text: it is about to be compiled again."""
+    def __post_init__(self) -> None:
+        self.reading = self.new_reading()
+
+    @property
+    def target(self) -> Resource | None:
+        """Give the resource that the statement writes to, if it is one of the service's."""
+        return _RESOURCES.get(self.text.target or "")
+
+    def begin(self, lists: frozenset[str] = frozenset()) -> None:
+        """Prepare for a further run of the text, with other parameters: what was read may have changed."""
+        self.bound_lists |= lists
         self.plans.clear()
+        self.reading = self.new_reading()
         self._target_opened = False
+        self._earlier = self.writing.pending
+
+    def send(self, count: int | None = None) -> None:
+        """Send the writes gathered so far, or the first ``count`` of them."""
+        if self.target is not None:
+            self.writing.send(decode.reader(self.target, self.returning), count)
 
     def opens_doomed(self, resource: Resource) -> bool:
         """Tell whether the scan that opens finds the rows of a DELETE: SQLite opens that one first."""
@@ -73,6 +93,9 @@ class Execution:
         ``is_target`` marks the scan that finds the rows to modify or delete. Raise ProgrammingError where
         nothing says which threads to read.
         """
+        if self._earlier:
+            self.send(self._earlier)
+            self._earlier = 0
         if resource.scope is None:
             return self._unscoped_rows(resource, reader, selection, is_target=is_target)
         scopes = self._open_scopes(resource) if named is None else named

@@ -56,13 +56,15 @@ class Writing:
         """Take a write in; nothing is sent before ``send``."""
         self._pending.append(write)
 
-    def send(self, reader: Reader) -> None:
-        """Send what was gathered; keep the rows that the service confirmed, in the order of the statement.
+    def send(self, reader: Reader, count: int | None = None) -> None:
+        """Send what was gathered, or the first ``count`` writes of it.
 
+        The rows that the service confirmed are kept in the order of the statement.
         ``reader`` reads its replies.
         An error carries ``applied``, ``ids`` and ``outcome``; nothing is sent after it.
         """
-        writes, self._pending = self._pending, []
+        count = len(self._pending) if count is None else count
+        writes, self._pending = self._pending[:count], self._pending[count:]
         if not writes:
             return
         batch = _Batch(writes, partial(self._send_one, reader), self._concurrency)

@@ -1,0 +1,75 @@
+"""The README: its examples run, and its tables say what the declarations say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from messages_dbapi import errors
+from messages_dbapi.embedded.documents import Draft
+from messages_dbapi.options import OPTION_NAMES
+from messages_dbapi.resources import MESSAGES
+from messages_dbapi.sql import split
+
+from .service import Service
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def _table_rows(heading: str) -> list[list[str]]:
+    """Give the cells of the table whose first line begins with ``heading``."""
+    table = README.partition(f"| {heading} |")[2].split("\n\n")[0]
+    lines = [line for line in table.split("\n")[2:] if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+@pytest.mark.parametrize("source", _blocks("python"))
+def test_python_examples_run(source: str) -> None:
+    """Every Python block runs as it stands, in a fresh namespace."""
+    exec(compile(source, "README.md", "exec"), {})
+
+
+def test_sql_examples_run(service: Service) -> None:
+    """Every SQL statement runs and does something."""
+    service.thread_of([Draft(content="Where?", id="msg_parcel")], thread_id="thread_shop")
+    service.store.add_thread(messages=[Draft(content="Train?")], metadata={"topic": "travel"})
+    connection = service.connect()
+    for statement in [statement for block in _blocks("sql") for statement in split(block)]:
+        cursor = connection.execute(statement)
+        assert cursor.rowcount == 1 or cursor.fetchall(), statement
+    connection.close()
+
+
+def test_columns_table_is_the_declaration() -> None:
+    """Names, types and descriptions of the 14 columns."""
+    declared = [[f"`{field.name}`", field.type, field.description] for field in MESSAGES.fields]
+    assert _table_rows("column") == declared
+
+
+def test_methods_table_is_the_declaration() -> None:
+    """Names, verbs and required parameters of the five methods."""
+    declared = [[f"`{m.name}`", m.verb, ", ".join(f"`{name}`" for name in m.required)] for m in MESSAGES.methods]
+    assert _table_rows("method") == declared
+
+
+def test_options_table_names_every_option() -> None:
+    """No option is left out, none is invented."""
+    named = [name for row in _table_rows("option") for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(named) == sorted(OPTION_NAMES)
+
+
+def test_errors_table_names_every_class() -> None:
+    """Every class that is raised is explained."""
+    named = [row[0].strip("`") for row in _table_rows("class")]
+    assert sorted(named) == sorted(cls.__name__ for cls in _leaves(errors.Error))
+
+
+def _leaves(cls: type) -> list[type]:
+    children: list[type] = cls.__subclasses__()
+    return [leaf for child in children for leaf in _leaves(child)] if children else [cls]
