@@ -213,10 +213,13 @@ class Client:
 
 
 def _chunks(response: Response, statement: Statement) -> Iterator[bytes]:
+    stopped = False
     for chunk in response.iter_content(_CHUNK):
-        yield chunk
-        if statement.stopped:
+        # Not before there is more: a reply that is whole counts, whatever happens meanwhile.
+        if stopped:
             raise ConnectionAbortedError("the statement was stopped")
+        yield chunk
+        stopped = statement.stopped
 
 
 def _broke_off(headers: Mapping[str, str], body: bytes) -> bool:

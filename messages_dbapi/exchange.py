@@ -22,7 +22,7 @@ from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
 # Seconds that a kept connection may have been idle to carry a request that is sent only once. A service that
@@ -167,7 +167,7 @@ class _Connection(HTTPConnection):
         try:
             found = socket.getaddrinfo(host, self.port, allowed_gai_family(), socket.SOCK_STREAM)
         except socket.gaierror as error:
-            raise NameResolutionError(self.host, self, error) from error
+            raise NewConnectionError(self, "the host name cannot be resolved") from error
         except UnicodeError as error:
             raise NewConnectionError(self, "the host name is not valid") from error
         problem: OSError = OSError("the host name has no address")

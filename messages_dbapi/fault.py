@@ -134,7 +134,13 @@ def _target(status: int, headers: Mapping[str, str]) -> str:
 
 
 def _read_envelope(body: bytes) -> _Envelope:
-    reply = parse(body)
+    try:
+        return _find_envelope(parse(body))
+    except RecursionError:
+        return _Envelope(None)
+
+
+def _find_envelope(reply: object) -> _Envelope:
     if not isinstance(reply, dict):
         return _Envelope(None)
     inner = reply.get("error")
@@ -184,6 +190,7 @@ def _root(error: Exception, outer: BaseException | None) -> Exception:
         seen.add(id(error))
     if isinstance(error, requests.exceptions.RequestException):
         error.request = error.response = None
+    error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
 
 

@@ -22,7 +22,7 @@ from .types import Row, SQLValue
 Message = tuple[type[errors.Warning], errors.Warning]
 
 # Rows of one statement are kept, as bytes received, so that a second scan makes no further requests.
-_KEPT_BYTES = 8 << 20
+_KEPT_BYTES = 16 << 20
 # So many single rows of one scope are asked for one by one; beyond, its listing is read alongside.
 _SINGLE_READS = 8
 
@@ -260,7 +260,7 @@ class Reading:
             warnings.warn(warning, stacklevel=2)
         self.missing.add(scope)
         self._messages.append((errors.Warning, warning))
-        self._statement.stats.threads_missing += 1
+        self._statement.count(threads_missing=1)
 
 
 def _walk_for(selection: Selection) -> Walk:

@@ -121,7 +121,10 @@ class Way:
         transport = adapter or Adapter(options.concurrency, _find_bundle(self.base_url))
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, transport)
-        self._headers = _headers(options)
+
+    @functools.cached_property
+    def _headers(self) -> CaseInsensitiveDict[str]:
+        return _common_headers(self._options)
 
     def prepare(self, request: Request) -> PreparedRequest:
         """Make what is sent; raise DataError for a query that is not Unicode."""
@@ -167,7 +170,7 @@ class Way:
             self._session.close()
 
 
-def _headers(options: Options) -> CaseInsensitiveDict[str]:
+def _common_headers(options: Options) -> CaseInsensitiveDict[str]:
     headers = CaseInsensitiveDict(
         {
             "Accept": "application/json",
