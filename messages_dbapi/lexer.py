@@ -7,7 +7,7 @@ end. What SQLite would call an unrecognized token is a token here too, so that n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from sqlparse import tokens as kinds
@@ -20,8 +20,9 @@ TokenType = Literal["blank", "comment", "word", "quoted", "string", "blob", "num
 # sqlparse 0.6 reads $tag$…$tag$ as one literal before any rule of ours; in SQLite each $name is a
 # parameter. The lexer is therefore shown NUL for every $, which no statement may hold otherwise.
 _DOLLAR = "\0"
-_START = r"[A-Za-z_\x80-\ufefe\uff00-\U0010ffff]"
-_NAME = rf"[0-9A-Za-z_{_DOLLAR}\x80-\U0010ffff]"
+# What is not in them, NUL not being among it in a name: re takes 4 ms to compile a set that reaches up to U+10FFFF.
+_START = r"(?!\ufeff)[^\x00-@\[-^`{-\x7f]"
+_NAME = r"[^\x01-/:-@\[-^`{-\x7f]"
 
 # In the order in which they are tried: what statements are mostly made of comes first.
 _RULES = [
@@ -140,14 +141,19 @@ def meaningful(tokens: Iterable[Token]) -> list[Token]:
     return [token for token in tokens if token.type not in ("blank", "comment")]
 
 
+def trim(tokens: Sequence[Token]) -> Sequence[Token]:
+    """Leave out the blanks at both ends."""
+    places = [place for place, token in enumerate(tokens) if token.type != "blank"]
+    return tokens[places[0] : places[-1] + 1] if places else []
+
+
 def split(text: str) -> list[str]:
     """Split a script into its statements at ``;``, but not at those inside CREATE TRIGGER … END.
 
     The statements come without that ``;`` and without blanks around them; pieces of blanks and
     comments only are left out. Raises ProgrammingError for a NUL character.
     """
-    pieces = ("".join(token.text for token in piece) for piece in statements(tokenize(text)))
-    return [piece.strip(" \t\n\v\f\r") for piece in pieces]
+    return ["".join(token.text for token in trim(piece)) for piece in statements(tokenize(text))]
 
 
 def statements(tokens: Iterable[Token]) -> list[list[Token]]:

@@ -63,7 +63,7 @@ class Reader:
             return False
         depth = 1
         while depth and self._at < len(self._tokens):
-            depth += nesting(self._tokens[self._at])
+            depth += {"(": 1, ")": -1}.get(self._tokens[self._at].text, 0)
             self._at += 1
         return True
 
@@ -75,18 +75,3 @@ class Reader:
             return False
         self._at = place + 1
         return True
-
-
-def nesting(token: Token) -> int:
-    """Tell by how much a token changes the depth of parentheses."""
-    return {"(": 1, ")": -1}.get(token.text, 0)
-
-
-def outer(tokens: Sequence[Token]) -> list[int]:
-    """Find the places of the tokens that stand in no parentheses."""
-    places, depth = [], 0
-    for place, token in enumerate(tokens):
-        if depth == 0:
-            places.append(place)
-        depth += nesting(token)
-    return places

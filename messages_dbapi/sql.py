@@ -13,9 +13,9 @@ from typing import Literal
 
 from . import ddl
 from .errors import ProgrammingError
-from .lexer import Token, meaningful, split, statements, tokenize
+from .lexer import Token, meaningful, split, statements, tokenize, trim
 from .names import Style, rewrite
-from .reader import Reader, outer
+from .reader import Reader
 
 __all__ = ["Kind", "Text", "analyse", "split"]
 
@@ -47,12 +47,13 @@ _DIGITS = 5
 class Text:
     """What a statement is, and the texts to hand to SQLite.
 
-    ``sql`` has the service's names as SQLite knows them. ``target`` is the service's table that an
-    INSERT, UPDATE or DELETE writes (None for a local table), ``alias`` its ``AS`` name, ``conflict`` what
-    follows its OR (``IGNORE``, ``REPLACE``, …; REPLACE INTO is ``REPLACE``), or ``UPSERT`` for an ON
-    CONFLICT clause. With a target, a RETURNING clause is cut off ``sql``, and ``returning`` is its list; a
-    column in it is qualified by the target's bare name or its alias, if at all. An EXPLAIN has kind
-    ``EXPLAIN`` and none of these, but RETURNING is cut off in it as well.
+    ``verb`` is the word in capitals that says what is done (``REPLACE``, ``ROLLBACK``; empty if unknown),
+    and ``kind`` sorts statements by it. ``sql`` has the service's names as SQLite knows them. ``target`` is
+    the service's table that an INSERT, UPDATE or DELETE writes (None for a local table), ``alias`` its
+    ``AS`` name, ``conflict`` what follows its OR (``IGNORE``, …; REPLACE INTO is ``REPLACE``), or
+    ``UPSERT`` for an ON CONFLICT clause. With a target, a RETURNING clause is cut off ``sql``, and
+    ``returning`` is its list; a column in it is qualified by the target's bare name or its alias, if at
+    all. An EXPLAIN has kind ``EXPLAIN`` and none of these, but RETURNING is cut off in it as well.
 
     ``parameters`` are those of the statement as the user wrote it, the first being SQLite's number 1:
     the name of each (without its ``:``, ``@`` or ``$``), or None for ``?`` and ``?NNN`` (and for a number
@@ -65,6 +66,7 @@ class Text:
 
     sql: str
     kind: Kind
+    verb: str = ""
     target: str | None = None
     alias: str | None = None
     returning: str | None = None
@@ -99,8 +101,9 @@ def _analyse(operation: str) -> Text:
     place = None if target is None else _find_returning(tokens)
     text = _keep(pieces[0], everything, tokens) if place is None else _cut(pieces[0], everything, tokens[place])
     if len(tokens) < len(everything):
-        return replace(text, kind="EXPLAIN", explain=True, returning=None, returning_parameters=())
-    text = replace(text, kind=_KINDS.get(_verb(Reader(tokens)), "OTHER"))
+        return replace(text, kind="EXPLAIN", verb="EXPLAIN", explain=True, returning=None, returning_parameters=())
+    verb = _verb(Reader(tokens))
+    text = replace(text, kind=_KINDS.get(verb, "OTHER"), verb=verb)
     return text if target is None else replace(text, target=target.table, alias=target.alias, conflict=target.conflict)
 
 
@@ -184,7 +187,7 @@ def _find_conflict(verb: str, conflict: str, tokens: Sequence[Token]) -> str | N
 
 def _has_upsert(tokens: Sequence[Token]) -> bool:
     """Tell whether there is an ON CONFLICT … DO; without DO it is a join on a column of that name."""
-    words = [tokens[place].keyword for place in outer(tokens)]
+    words = [token.keyword for token in tokens]
     places = (place for place, pair in enumerate(pairwise(words)) if pair == ("ON", "CONFLICT"))
     first = next(places, len(words))
     return "DO" in words[first:]
@@ -195,8 +198,8 @@ def _find_returning(tokens: Sequence[Token]) -> int | None:
 
     The bare word is nothing else: SQLite reserves it, so a column of that name has to be quoted.
     """
-    places = [place for place in outer(tokens) if tokens[place].keyword == "RETURNING"]
-    return places[-1] if places and places[-1] + 1 < len(tokens) else None
+    place = next((place for place, token in enumerate(tokens) if token.keyword == "RETURNING"), len(tokens))
+    return place if place + 1 < len(tokens) else None
 
 
 def _keep(piece: Sequence[Token], everything: Sequence[Token], tokens: Sequence[Token]) -> Text:
@@ -204,7 +207,7 @@ def _keep(piece: Sequence[Token], everything: Sequence[Token], tokens: Sequence[
     style: Style = "pragma" if tokens and tokens[0].keyword == "PRAGMA" else ddl.style(tokens)
     parameters = _number(everything).names
     sql = _render(piece, rewrite(tokens, style))
-    return Text(sql, "OTHER", parameters=parameters, sql_parameters=tuple(range(1, len(parameters) + 1)))
+    return Text(sql=sql, kind="OTHER", parameters=parameters, sql_parameters=tuple(range(1, len(parameters) + 1)))
 
 
 def _cut(piece: Sequence[Token], everything: Sequence[Token], returning: Token) -> Text:
@@ -231,7 +234,7 @@ def _cut(piece: Sequence[Token], everything: Sequence[Token], returning: Token) 
 
 
 def _render(tokens: Sequence[Token], changes: dict[int, str]) -> str:
-    return "".join(changes.get(token.position, token.text) for token in tokens).strip(" \t\n\v\f\r")
+    return "".join(changes.get(token.position, token.text) for token in trim(tokens))
 
 
 @dataclass(frozen=True)

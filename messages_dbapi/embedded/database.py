@@ -65,7 +65,10 @@ _REASONS: tuple[tuple[type[apsw.Error], Reason], ...] = (
 
 
 class StoreError(Exception):
-    """Report that SQLite could not do what the store asked; nothing of that transaction was applied."""
+    """Report that SQLite could not do what the store asked.
+
+    Nothing of that transaction was applied; only where the reason is ``broken`` that is not certain.
+    """
 
     def __init__(self, reason: Reason, text: str) -> None:
         super().__init__(text)
@@ -114,12 +117,14 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
         """Lend a connection inside a transaction that sees one state of the database."""
+        self._after_fork()
         with self._borrowed() as connection, _transaction(connection, "BEGIN"):
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
         """Lend a connection inside a transaction that is on disk when the block ends, or is undone."""
+        self._after_fork()
         if not self._writer.acquire(timeout=self._busy_timeout):
             raise StoreError("busy", "another thread is writing")
         try:
@@ -153,8 +158,6 @@ class Database:
     def _take(self) -> apsw.Connection:
         if self._closed:
             raise InterfaceError("the store is closed")
-        if self._path is not None and self._process != os.getpid():
-            self._forget_the_parents()
         try:
             return self._idle.pop()
         except IndexError:
@@ -166,8 +169,10 @@ class Database:
         else:
             self._idle.append(connection)
 
-    def _forget_the_parents(self) -> None:
-        # SQLite forbids carrying a connection across fork(), closing it there included: keep it, unused.
+    def _after_fork(self) -> None:
+        if self._path is None or self._process == os.getpid():
+            return
+        # SQLite forbids a child to use, and even to close, the connections of its parent: keep them, unused.
         self._inherited = self._idle
         self._idle = deque()
         self._writer = threading.Lock()

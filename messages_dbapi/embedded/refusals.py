@@ -138,7 +138,7 @@ def of_store(error: NotFoundError | CursorError | StoreError) -> Refusal:
     return Refusal(status, text, code=f"store_{error.reason}", kind=kind, headers=headers)
 
 
-# Nothing was applied. A 503 in the envelope says so to a client that would not repeat a create otherwise.
+# A 503 or 403 in the envelope says that nothing was applied; a 500 does not.
 _STORE_REFUSALS: dict[Reason, tuple[int, str, tuple[tuple[str, str], ...]]] = {
     "busy": (503, "Another process is writing to the store. Try again.", (("Retry-After", "1"),)),
     "full": (503, "The disk that holds the store is full.", ()),

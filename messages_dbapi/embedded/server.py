@@ -55,7 +55,7 @@ class Server:
         except (OSError, UnicodeError) as error:
             raise InterfaceError(f"cannot listen on {host} port {port}: {error}") from error
         self._host = f"[{host}]" if ":" in host else host
-        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.1,), daemon=True)
+        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
 
     @property
     def base_url(self) -> str:

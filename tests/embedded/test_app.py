@@ -6,10 +6,13 @@ import logging
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Any
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
 
 import pytest
 import requests
 
+from messages_dbapi.embedded import gateway
 from messages_dbapi.embedded.app import BODY_LIMIT, Application
 from messages_dbapi.embedded.methods import METHODS
 from messages_dbapi.embedded.store import Draft, Store
@@ -131,8 +134,13 @@ def test_a_message_belongs_to_one_thread(service: Service) -> None:
     for method in ("GET", "POST", "DELETE"):
         status, _ = service.refused(method, f"/threads/{other}/messages/{message}", {} if method == "POST" else None)
         assert status == 404
-    status, error = service.refused("GET", f"/threads/{other}/messages?after={message}")
-    assert (status, error["param"]) == (400, "after")
+    # As a cursor, too; deleted or not, and a thread is no cursor among its messages.
+    for prepare in ("GET", "DELETE"):
+        service.ok(prepare, f"/threads/{one}/messages/{message}")
+        for cursor in (message, one, other):
+            status, error = service.refused("GET", f"/threads/{other}/messages?after={cursor}")
+            assert (status, error["param"]) == (400, "after")
+        service.ok("GET", f"/threads/{one}/messages?after={message}")
 
 
 @pytest.mark.parametrize("path", ["", "/", "/thread", "/threads/", "/threads//messages", "/threads/a/messages/b/c"])
@@ -264,6 +272,26 @@ def test_the_log_sees_each_request_once(service: Service, seen: list[Seen]) -> N
         ("POST", "/v1/threads", "", 400),
         ("GET", "/v1/threads/a%2Fb", "", 400),
     ]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/threads", 200),
+        ("HEAD", "/v1/threads", 200),
+        ("OPTIONS", "/v1/threads", 204),
+        ("POST", "/v1/threads", 200),
+        ("GET", "/v1/threads/thread_\u00c3\u00a9 x", 404),
+        ("DELETE", "/v1", 404),
+    ],
+)
+def test_any_wsgi_server_will_do(store: Store, method: str, path: str, status: int) -> None:
+    # The standard library's checker of PEP 3333, and an environment with nothing beyond that.
+    environ: dict[str, Any] = {"REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": ""}
+    setup_testing_defaults(environ)
+    environ["HTTP_OPENAI_BETA"] = "assistants=v2"
+    answered = gateway.call(validator(Application(store)), environ)
+    assert int(answered.status.split()[0]) == status
 
 
 def test_a_body_over_the_limit_is_413(service: Service) -> None:

@@ -133,12 +133,17 @@ def test_bad_tool_resources_are_refused(service: Service, tools: Any, param: str
         assert (status, error["param"]) == (400, param)
 
 
+def _vector_stores(**static: Any) -> dict[str, Any]:
+    strategy = {"type": "static", "static": {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 0, **static}}
+    return {"file_search": {"vector_stores": [{"file_ids": [], "chunking_strategy": strategy}]}}
+
+
 def test_vector_stores_may_only_be_created(service: Service) -> None:
-    strategy = {"type": "static", "static": {"max_chunk_size_tokens": 99, "chunk_overlap_tokens": 0}}
-    tools = {"file_search": {"vector_stores": [{"file_ids": [], "chunking_strategy": strategy}]}}
-    _, error = service.refused("POST", "/threads", {"tool_resources": tools})
-    assert error["code"] == "integer_below_min_value"
-    strategy["static"] = {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 0}
+    for wrong, code in ((99, "integer_below_min_value"), (True, "invalid_type"), (1.5, "invalid_type")):
+        tools = _vector_stores(max_chunk_size_tokens=wrong)
+        _, error = service.refused("POST", "/threads", {"tool_resources": tools})
+        assert (error["code"], error["param"].rpartition(".")[2]) == (code, "max_chunk_size_tokens")
+    tools = _vector_stores()
     assert service.ok("POST", "/threads", {"tool_resources": tools})["tool_resources"] == tools
     _, error = service.refused("POST", f"/threads/{service.thread()}", {"tool_resources": tools})
     assert error["param"] == "tool_resources.file_search.vector_stores"

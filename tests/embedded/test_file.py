@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 import requests
 
 from messages_dbapi.embedded.app import Application
-from messages_dbapi.embedded.database import APPLICATION_ID, VERSION
+from messages_dbapi.embedded.database import APPLICATION_ID, SCHEMA, VERSION
 from messages_dbapi.embedded.store import Draft, NotFoundError, Page, Store, StoreError
 from messages_dbapi.embedded.transport import EmbeddedAdapter
 from messages_dbapi.errors import InterfaceError
@@ -276,6 +277,19 @@ def test_processes_create_one_file_together(tmp_path: Path) -> None:
         assert {row.id for row in store.threads(Page()).rows} == {f"thread_{number}" for number in range(4)}
 
 
+def test_another_process_may_be_quicker_to_create(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with contextlib.closing(apsw.Connection(str(path))) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("BEGIN IMMEDIATE")
+        opening = pool.submit(Store, path)
+        # Most likely it has found the file empty by now, and waits to create the tables itself.
+        time.sleep(0.1)
+        other.execute(SCHEMA).fetchall()
+        other.execute("COMMIT")
+        with opening.result(30) as store:
+            store.add_thread()
+
+
 def test_processes_write_one_file_together(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     with Store(path) as store:
@@ -344,17 +358,26 @@ def _all_replies(store: Store, thread: str) -> list[str]:
     return replies
 
 
+def _in_the_child(store: Store, thread: str) -> None:
+    status = 1
+    try:
+        store.add_message(thread, Draft(content="from the child"))
+        store.messages(thread, Page())
+        status = 0
+    finally:
+        os._exit(status)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
 def test_a_forked_child_opens_the_file_anew(tmp_path: Path) -> None:
     with Store(tmp_path / "store.db") as store:
         thread = store.add_thread().id
-        child = os.fork()
-        if child == 0:
-            try:
-                store.add_message(thread, Draft(content="from the child"))
-            finally:
-                os._exit(0)
-        os.waitpid(child, 0)
+        # Held as by a thread that the child does not have.
+        with store._database._writer:
+            child = os.fork()
+            if child == 0:
+                _in_the_child(store, thread)
+        assert os.waitpid(child, 0)[1] == 0
         store.add_message(thread, Draft(content="from the parent"))
         assert len(store.messages(thread, Page()).rows) == 2
 

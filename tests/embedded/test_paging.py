@@ -196,3 +196,10 @@ def test_the_clock_may_go_backwards() -> None:
         created = [row.reply.partition('"created_at":')[2].partition(",")[0] for row in rows]
         assert created == ["100", "100", "120", "120"]
         assert [row.reply.partition('"value":"')[2][0] for row in rows] == list("abcd")
+
+
+def test_threads_keep_their_order_when_the_clock_goes_backwards() -> None:
+    times = iter([100, 100, 50, 50, 120, 120])
+    with Store(clock=lambda: next(times)) as store:
+        added = [store.add_thread().id for _ in range(3)]
+        assert [row.id for row in store.threads(Page(ascending=True)).rows] == added

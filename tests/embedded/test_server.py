@@ -17,6 +17,7 @@ from messages_dbapi.embedded.serve import Server
 from messages_dbapi.errors import InterfaceError
 
 from .conftest import Seen, Service
+from .contract import Held
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -110,8 +111,10 @@ def test_the_body_is_asked_for(line: Line) -> None:
     line.send(start)
     assert line.file.readline() == b"HTTP/1.1 100 Continue\r\n"
     assert line.file.readline() == b"\r\n"
-    line.send(MESSAGE)
-    assert line.answer()[0] == 200
+    line.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in MESSAGE:
+        line.send(bytes([byte]))
+    assert line.answer()[0] == 200, "asked once"
 
 
 def test_the_body_of_a_refused_request_is_not_asked_for(line: Line) -> None:
@@ -199,6 +202,11 @@ def test_a_header_with_an_underscore_is_not_another(line: Line) -> None:
     assert line.answer()[0] == 400
 
 
+def test_a_repeated_header_is_one_list(line: Line) -> None:
+    line.send(request(b"GET /v1/threads", b"OpenAI-Beta: other=v1\r\n"))
+    assert line.answer()[0] == 200
+
+
 def test_many_connections_at_once(served: Service, server: Server) -> None:
     thread = served.thread()
     lines = [Line(server) for _ in range(30)]
@@ -246,6 +254,23 @@ def test_stop_finishes_what_is_in_flight_and_ends_what_is_idle() -> None:
         assert not stopping.is_alive()
     with pytest.raises(OSError, match="refused"), contextlib.closing(Line(server).socket):
         pass
+
+
+def test_stop_waits_for_a_body_that_is_on_its_way(app: Held) -> None:
+    server = Server(app)
+    server.start()
+    busy, idle = Line(server), Line(server)
+    with busy.socket, busy.file, idle.socket, idle.file:
+        busy.send(request(b"POST /v1/threads", b"Expect: 100-continue\r\n", MESSAGE).removesuffix(MESSAGE))
+        assert (busy.file.readline(), busy.file.readline()) == (b"HTTP/1.1 100 Continue\r\n", b"\r\n")
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        assert idle.ended()
+        busy.send(MESSAGE)
+        assert busy.answer()[0] == 200
+        assert busy.ended()
+        stopping.join(20)
+        assert not stopping.is_alive()
 
 
 def test_an_address_that_cannot_be_listened_on(server: Server) -> None:
