@@ -34,12 +34,13 @@ def bind(names: Sequence[str | None], parameters: Parameters | None) -> Bound:
 def _ordered(names: Sequence[str | None], parameters: Parameters) -> Sequence[Any]:
     if isinstance(parameters, Mapping):
         return _by_name(names, parameters)
-    if isinstance(parameters, str | bytes) or not isinstance(parameters, Collection):
+    # A set has no order in which its values could meet the placeholders.
+    if isinstance(parameters, str | bytes | set | frozenset) or not isinstance(parameters, Collection):
         raise ProgrammingError(
             f"parameters must be a sequence or a mapping, not {type(parameters).__name__}: for one value write (value,)"
         )
     if len(parameters) != len(names):
-        raise ProgrammingError(f"the statement has {len(names)} parameters, but {len(parameters)} values were given")
+        raise ProgrammingError(f"the statement takes {len(names)} values, and {len(parameters)} were given")
     return list(parameters)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from .errors import DatabaseError, DataError, IntegrityError, NotSupportedError, ProgrammingError
@@ -31,18 +31,31 @@ def creation(resource: Resource, values: Mapping[str, SQLValue], bound: Collecti
     """
     method = resource.methods_of("INSERT")[0]
     fields = _fields(resource, values, resource.create, method)
-    required = resource.required if resource.scope is None else (resource.scope, *resource.required)
-    missing = [name for name in required if fields.get(name) is None]
-    if missing:
-        raise IntegrityError(_missing(resource, method, missing))
+    _check_required(resource, method, {name for name, value in fields.items() if value is not None})
     scope = None if resource.scope is None else _scope(resource.scope, fields.pop(resource.scope))
     return scope, {name: _checked(name, value, bound) for name, value in fields.items()}
+
+
+def check_columns(resource: Resource, columns: Sequence[str]) -> None:
+    """Raise what ``creation`` would raise for an INSERT that lists these columns, whatever their values."""
+    names = [name.lower() for name in columns]
+    if names and set(names) <= {column.name for column in resource.columns}:
+        method = resource.methods_of("INSERT")[0]
+        fields = _fields(resource, dict.fromkeys(names), resource.create, method)
+        _check_required(resource, method, fields)
 
 
 def modification(resource: Resource, values: Mapping[str, SQLValue]) -> Body:
     """Give the body of a modify from the columns that a statement sets; NULL empties a map."""
     fields = _fields(resource, values, resource.modify, resource.methods_of("UPDATE")[0])
     return {name: {} if value is None else _checked(name, value, ()) for name, value in fields.items()}
+
+
+def sendable(value: SQLValue, as_text: Callable[[float], str]) -> str | None:
+    """Give a number as its SQL text, which ``as_text`` writes; raise DataError for a BLOB: texts only are sent."""
+    if isinstance(value, bytes):
+        raise DataError("a BLOB cannot be sent: bind a str")
+    return as_text(value) if isinstance(value, int | float) else value
 
 
 def encoded(body: Body) -> bytes:
@@ -70,10 +83,17 @@ def _fields(
 
 
 def _written_field(resource: Resource, name: str) -> str | None:
-    column = next(column for column in resource.columns if column.name == name)
+    column = next((column for column in resource.columns if column.name == name), None)
     if isinstance(column, Hidden):
         return column.field if column.purpose == "write" else None
-    return name
+    return None if column is None else name
+
+
+def problem_of_update(resource: Resource, name: str) -> str | None:
+    """Say why an UPDATE cannot set a column; None where it can."""
+    if _written_field(resource, name) in resource.modify:
+        return None
+    return str(_read_only(resource, name, resource.modify, resource.methods_of("UPDATE")[0]))
 
 
 def _read_only(resource: Resource, name: str, writable: tuple[str, ...], method: Method) -> NotSupportedError:
@@ -81,10 +101,12 @@ def _read_only(resource: Resource, name: str, writable: tuple[str, ...], method:
     return NotSupportedError(f"column {name} of {resource.name} cannot be written: {method.name} takes only {able}")
 
 
-def _missing(resource: Resource, method: Method, missing: list[str]) -> str:
-    named = " and ".join(missing)
-    needed = ", ".join(method.required)
-    return f"INSERT into {resource.name} needs a value for {named}: {method.name} requires {needed}"
+def _check_required(resource: Resource, method: Method, given: Collection[str]) -> None:
+    required = resource.required if resource.scope is None else (resource.scope, *resource.required)
+    missing = [name for name in required if name not in given]
+    if missing:
+        named, needed = " and ".join(missing), ", ".join(method.required)
+        raise IntegrityError(f"INSERT into {resource.name} needs a value for {named}: {method.name} requires {needed}")
 
 
 def _scope(name: str, value: SQLValue) -> str:

@@ -166,7 +166,11 @@ class Calls:
 
     @staticmethod
     def _is_about(key: str, resource: Resource, error: DatabaseError) -> bool:
-        return error.param in (resource.key, resource.key_parameter) or key in str(error)
+        # The text begins with the path, which names the key whatever is wrong.
+        said = str(error).partition("the service answered")[2]
+        named = (f"'{key}'", f'"{key}"', resource.key_parameter)
+        about = error.param in (resource.key, resource.key_parameter) or any(name in said for name in named)
+        return error.status in (400, 422) and about
 
 
 def path_of(resource: Resource, method: Method, scope: str | None = None, key: str | None = None) -> str:

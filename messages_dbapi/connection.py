@@ -114,9 +114,11 @@ class Connection:
         return Check(self._calls.address, reached=True, key_accepted=True, can_list_threads=found)
 
     def close(self) -> None:
-        """Close the connection and its cursors; a transaction of local tables that is open is undone."""
-        if self._closed:
-            return
+        """Close the connection and its cursors; a transaction of local tables that is open is undone.
+
+        Raise InterfaceError if it is closed already, as PEP 249 has it.
+        """
+        self.check_open()
         with self._lock:
             cursors = list(self._cursors)
         for cursor in cursors:
@@ -148,6 +150,8 @@ class Connection:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._closed:
+            return
         try:
             if kind is None:
                 self.commit()
@@ -204,5 +208,8 @@ def open_connection(options: Options) -> Connection:
     """Open a connection with options that are resolved already."""
     if not options.embedded:
         return Connection(options, Client(options))
-    store = Store(options.store, create=not options.read_only)
+    try:
+        store = Store(options.store, create=not options.read_only)
+    except UnicodeError as error:
+        raise InterfaceError(f"{options.store!r} cannot be the name of a file: {error}") from error
     return Connection(options, Client(options, EmbeddedAdapter(Application(store))), store)

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -27,6 +27,9 @@ KEY, TIME, SCOPE = 0, 1, 2
 _Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _ABSENT = msgspec.Raw(b"")
 _NOTHING = (b"", b"null")
+# What most JSON columns of most messages hold.
+_FREQUENT = {b"": None, b"null": None, b"[]": "[]", b"{}": "{}"}
+_LONGEST_FREQUENT = max(map(len, _FREQUENT))
 
 _Decoded = Any  # an instance of a Struct that is made at run time
 _Decoder = msgspec.json.Decoder[Any]
@@ -94,10 +97,9 @@ class Reader:
             columns = [self._column(source, objects, scope, marker) for source in self._sources]
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InternalError(f"the service sent {self.resource.name} that are not JSON: {error}") from error
-        rows: list[Row] = list(zip(*columns, strict=True))
-        if not all(map(itemgetter(KEY), rows)):
+        if not all(columns[KEY]):
             raise InternalError(f"the service sent one of the {self.resource.name} without an id")
-        return rows
+        return list(zip(*columns, strict=True))
 
     def _column(
         self, source: _Source, objects: list[_Decoded], scope: str | None, marker: str | None
@@ -150,9 +152,11 @@ def deletion(body: bytes) -> bool:
 def names(body: bytes, key: str) -> bool:
     """Tell whether an error reply is the API's own, in its envelope, about the object named ``key``."""
     try:
-        return key in _REFUSAL.decode(body).error.message
+        message = str(_REFUSAL.decode(body).error.message)
     except msgspec.DecodeError:
         return False
+    # A text that repeats the path names the key whatever is wrong with the path.
+    return key in message.replace(f"/{key}", "")
 
 
 def _positions(resource: Resource, columns: Iterable[str]) -> dict[str, int]:
@@ -192,10 +196,10 @@ def _converter(source: _Source) -> Callable[[Any], SQLValue] | None:
 def _json_text(raw: msgspec.Raw) -> str | None:
     """Give a JSON value as text: no blanks between its tokens, no needless escapes, else as it was sent."""
     sent = bytes(raw)
-    if sent in _NOTHING:
-        return None
+    if len(sent) <= _LONGEST_FREQUENT and sent in _FREQUENT:
+        return _FREQUENT[sent]
     text = msgspec.json.format(sent, indent=-1).decode()
-    return _ESCAPE.sub(_unescape, text) if "\\u" in text or "\\/" in text else text
+    return _ESCAPE.sub(_unescape, text) if "\\" in text and ("\\u" in text or "\\/" in text) else text
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -196,6 +196,7 @@ def _run(connection: Connection, stream: TextIO, width: int) -> None:
         stream.write(f"-- {number}. {step.title}\n{sql}\n\n")
         with connection.execute(sql) as cursor:
             created = cursor.lastrowid or created
+            connection.commit()  # else a closed pipe would end in a warning that the writes stay
             stream.write(_answer(cursor, step.shown, stream, width))
 
 

@@ -57,6 +57,28 @@ class Reader:
             self._at += 2 * len(name.parts) - 1
         return name
 
+    def take_names(self) -> tuple[str, ...]:
+        """Take the list of names in parentheses that comes next, if one does; give it without its quotes."""
+        names: list[str] = []
+        if self.take_sign("("):
+            while name := self.take_name():
+                names.append(name.spelling)
+                if not self.take_sign(","):
+                    break
+            self.take_sign(")")
+        return tuple(names)
+
+    def take_expression(self) -> Sequence[Token]:
+        """Take what comes up to the next comma, FROM, WHERE or RETURNING outside of parentheses."""
+        began, depth = self._at, 0
+        while self._at < len(self._tokens):
+            token = self._tokens[self._at]
+            if depth == 0 and (token.text == "," or token.keyword in ("FROM", "WHERE", "RETURNING")):
+                break
+            depth += {"(": 1, ")": -1}.get(token.text, 0)
+            self._at += 1
+        return self._tokens[began : self._at]
+
     def take_parentheses(self) -> bool:
         """Take the parentheses that come next with all that stands in them, if they do."""
         if not self.take_sign("("):

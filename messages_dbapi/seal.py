@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import apsw
 
-from .resources import RESOURCES, SCHEMA
+from .body import problem_of_update
+from .resources import RESOURCES, SCHEMA, SHORT_SCHEMA, Resource
 
 # Pragmas that only read the schema, by whether they may have an argument.
 _READING_PRAGMAS = {
@@ -31,8 +32,10 @@ _CLOSED_MODULES = frozenset(
     {"dbstat", "sqlite_dbpage", "sqlite_stmt", "bytecode", "tables_used", "fsdir", "zipfile", "csv", "carray"}
 )
 _CLOSED_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"})
-_DECLARED = frozenset(resource.name for resource in RESOURCES)
+_DECLARED = {resource.name: resource for resource in RESOURCES}
+_SCHEMAS = (SCHEMA, SHORT_SCHEMA)
 RETURNED_PREFIX = "_returned_"
+NO_ATTACH = "ATTACH, DETACH and VACUUM are not available: name files as options, attach.NAME=FILE"
 
 _SCHEMA_CHANGES = {getattr(apsw, name) for name in dir(apsw) if name.startswith(("SQLITE_CREATE_", "SQLITE_DROP_"))}
 _CHANGES = {apsw.SQLITE_INSERT: "INSERT", apsw.SQLITE_UPDATE: "UPDATE", apsw.SQLITE_DELETE: "DELETE"}
@@ -48,6 +51,8 @@ class Seal:
         self._note_read = note_read
         self.refusal: str | None = None
         self.opens_returned = False
+        # Local tables that have the name of a declared one, as (schema, name) in lower case.
+        self.local_tables: frozenset[tuple[str, str]] = frozenset()
 
     def __call__(
         self, action: int, first: str | None, second: str | None, schema: str | None, cause: str | None
@@ -58,15 +63,15 @@ class Seal:
 
     def _problem(self, action: int, first: str, second: str, schema: str, cause: str | None) -> str | None:
         if action == apsw.SQLITE_READ:
-            return self._reading(first.lower(), second.lower())
+            return self._reading(first.lower(), second.lower(), schema)
         if action in _CHANGES:
-            return self._changing(_CHANGES[action], first.lower(), schema, cause)
+            return self._changing(_CHANGES[action], first.lower(), second.lower(), schema, cause)
         if action == apsw.SQLITE_FUNCTION:
             return f"the function {second} is not available" if second.lower() in _CLOSED_FUNCTIONS else None
         if action == apsw.SQLITE_PRAGMA:
             return _pragma(first.lower(), second)
         if action in (apsw.SQLITE_ATTACH, apsw.SQLITE_DETACH):
-            return "ATTACH, DETACH and VACUUM are not available: name files as options, attach.NAME=FILE"
+            return NO_ATTACH
         if action in (apsw.SQLITE_CREATE_VTABLE, apsw.SQLITE_DROP_VTABLE):
             return "virtual tables cannot be made or dropped"
         if action == apsw.SQLITE_ALTER_TABLE:
@@ -75,8 +80,12 @@ class Seal:
             return _schema_change(schema)
         return None
 
-    def _reading(self, table: str, column: str) -> str | None:
-        if table in _DECLARED:
+    def _resource(self, table: str, schema: str) -> Resource | None:
+        """Find the resource behind a table, unless it is a local one that happens to have its name."""
+        return None if (schema.lower(), table) in self.local_tables else _DECLARED.get(table)
+
+    def _reading(self, table: str, column: str, schema: str) -> str | None:
+        if self._resource(table, schema) is not None:
             self._note_read(table, column)
             return None
         if table.startswith("pragma_"):
@@ -85,16 +94,18 @@ class Seal:
             return f"the table {table} is not available"
         return None
 
-    def _changing(self, verb: str, table: str, schema: str, cause: str | None) -> str | None:
-        if schema.lower() == SCHEMA or (table in _DECLARED and schema in ("main", "temp")):
-            if table not in _DECLARED:
-                return f"{SCHEMA} holds the service's tables only: use main"
-            return f"a trigger ({cause}) cannot {verb} on the service" if cause is not None else None
-        return None
+    def _changing(self, verb: str, table: str, column: str, schema: str, cause: str | None) -> str | None:
+        resource = self._resource(table, schema)
+        if resource is None:
+            return f"{SCHEMA} holds the service's tables only: use main" if schema.lower() in _SCHEMAS else None
+        if cause is not None:
+            return f"a trigger ({cause}) cannot {verb} on the service"
+        # Asked while the statement is compiled, so that nothing is read for an UPDATE that cannot be.
+        return problem_of_update(resource, column) if verb == "UPDATE" else None
 
 
 def _schema_change(schema: str) -> str | None:
-    if schema.lower() != SCHEMA:
+    if schema.lower() not in _SCHEMAS:
         return None
     return f"{SCHEMA} holds the service's tables only, which cannot be changed: use main"
 

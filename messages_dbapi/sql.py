@@ -5,11 +5,11 @@ SQLite is the judge of syntax. What this room does not recognise goes to SQLite 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from . import ddl
 from .errors import ProgrammingError
@@ -17,7 +17,7 @@ from .lexer import Token, meaningful, split, statements, tokenize, trim
 from .names import Style, rewrite
 from .reader import Reader
 
-__all__ = ["Kind", "Text", "analyse", "split"]
+__all__ = ["Constant", "Kind", "Text", "analyse", "split"]
 
 Kind = Literal["SELECT", "INSERT", "UPDATE", "DELETE", "DDL", "TRANSACTION", "PRAGMA", "EXPLAIN", "OTHER", "EMPTY"]
 
@@ -32,6 +32,8 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"), "TRANSACTION"),
     "PRAGMA": "PRAGMA",
 }
+# Words that stand for a value.
+_VALUES = ("NULL", "TRUE", "FALSE")
 _WRITES = ("INSERT", "REPLACE", "UPDATE", "DELETE")
 
 # Statements differ by their literals where a program binds no parameters; those that are cached are
@@ -41,6 +43,14 @@ _CACHED_LENGTH = 100_000
 
 # SQLite takes at most ?32766 and reports any longer number, so its first digits will do.
 _DIGITS = 5
+
+
+class Constant(NamedTuple):
+    """A column that an UPDATE sets to an expression without columns: ``sql``, with ``parameters`` to bind."""
+
+    column: str
+    sql: str
+    parameters: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,8 @@ class Text:
     parameters: tuple[str | None, ...] = ()
     sql_parameters: tuple[int, ...] = ()
     returning_parameters: tuple[int, ...] = ()
+    columns: tuple[str, ...] = ()
+    constants: tuple[Constant, ...] = ()
 
 
 def analyse(operation: str) -> Text:
@@ -104,7 +116,17 @@ def _analyse(operation: str) -> Text:
         return replace(text, kind="EXPLAIN", verb="EXPLAIN", explain=True, returning=None, returning_parameters=())
     verb = _verb(Reader(tokens))
     text = replace(text, kind=_KINDS.get(verb, "OTHER"), verb=verb)
-    return text if target is None else replace(text, target=target.table, alias=target.alias, conflict=target.conflict)
+    if target is None:
+        return text
+    constants = tuple(_find_constants(everything, target.rest)) if text.kind == "UPDATE" else ()
+    return replace(
+        text,
+        target=target.table,
+        alias=target.alias,
+        conflict=target.conflict,
+        columns=target.columns,
+        constants=constants,
+    )
 
 
 _analyse_once = lru_cache(_CACHED_STATEMENTS)(_analyse)
@@ -160,6 +182,8 @@ class _Target:
     table: str
     alias: str | None
     conflict: str | None
+    columns: tuple[str, ...]
+    rest: Sequence[Token]
 
 
 def _find_target(tokens: Sequence[Token]) -> _Target | None:
@@ -174,7 +198,34 @@ def _find_target(tokens: Sequence[Token]) -> _Target | None:
     if name is None or name.table is None:
         return None
     alias = reader.take_name() if reader.take("AS") else None
-    return _Target(name.table, alias.spelling if alias else None, _find_conflict(verb, conflict, tokens))
+    columns = reader.take_names() if verb in ("INSERT", "REPLACE") else ()
+    spelling = alias.spelling if alias else None
+    return _Target(name.table, spelling, _find_conflict(verb, conflict, tokens), columns, reader.rest)
+
+
+def _find_constants(everything: Sequence[Token], tokens: Sequence[Token]) -> Iterator[Constant]:
+    """Find the columns that SET gives a constant; ``tokens`` begin behind the target."""
+    reader = Reader(tokens)
+    if not reader.skip_to("SET"):
+        return
+    numbers = _number(everything)
+    while (name := reader.take_name()) and reader.take_sign("="):
+        expression = reader.take_expression()
+        if _is_constant(expression):
+            changes, parameters = _renumber(expression, numbers)
+            sql = " ".join(changes.get(token.position, token.text) for token in expression)
+            yield Constant(name.spelling, sql, parameters)
+        if not reader.take_sign(","):
+            return
+
+
+def _is_constant(tokens: Sequence[Token]) -> bool:
+    """Tell whether an expression surely names no column: its words are functions, or stand for values."""
+    following = [token.text for token in tokens[1:]] + [""]
+    return bool(tokens) and all(
+        token.type not in ("word", "quoted") or token.keyword in _VALUES or (token.type == "word" and after == "(")
+        for token, after in zip(tokens, following, strict=True)
+    )
 
 
 def _find_conflict(verb: str, conflict: str, tokens: Sequence[Token]) -> str | None:

@@ -708,3 +708,42 @@ def test_repeated_statements_are_looked_at_once() -> None:
     assert analyse("SELECT 1 FROM openai.assistants.messages") is analyse("SELECT 1 FROM openai.assistants.messages")
     long = f"SELECT '{'a' * 200_000}'"
     assert analyse(long) is not analyse(long)
+
+
+@pytest.mark.parametrize(
+    ("operation", "columns"),
+    [
+        ("INSERT INTO messages (thread_id, Role, [content]) VALUES (1, 2, 3)", ("thread_id", "Role", "content")),
+        ("REPLACE INTO messages (a) SELECT b FROM t", ("a",)),
+        ('INSERT INTO openai.assistants.messages AS m ("a", `b`) VALUES (1, 2)', ("a", "b")),
+        ("INSERT INTO messages SELECT (a) FROM t", ()),
+        ("INSERT INTO messages DEFAULT VALUES", ()),
+        ("INSERT INTO local (a) VALUES (1)", ()),
+    ],
+)
+def test_columns_of_an_insert(operation: str, columns: tuple[str, ...]) -> None:
+    """The columns that an INSERT into the service's table lists, without their quotes."""
+    assert analyse(operation).columns == columns
+
+
+@pytest.mark.parametrize(
+    ("assignments", "constants"),
+    [
+        ("metadata = '{}'", [("metadata", "'{}'", ())]),
+        ("[metadata] = ? ", [("metadata", "?1", (1,))]),
+        ("metadata = :m", [("metadata", "?1", (1,))]),
+        ("metadata = NULL", [("metadata", "NULL", ())]),
+        ("metadata = json_object('a', 1 - -1, ?)", [("metadata", "json_object ( 'a' , 1 - - 1 , ?1 )", (1,))]),
+        ("role = 1, metadata = '{}'", [("role", "1", ()), ("metadata", "'{}'", ())]),
+        ("metadata = role, data__metadata = 2", [("data__metadata", "2", ())]),
+        ('metadata = json_set("metadata", 1)', []),
+        ("metadata = (SELECT 1)", []),
+        ("metadata = CASE WHEN 1 THEN 2 END", []),
+        ("(metadata, role) = (1, 2)", []),
+    ],
+)
+@pytest.mark.parametrize("end", ["", " WHERE id = 'x, y'", " FROM t WHERE a = 1", " WHERE 1 RETURNING id"])
+def test_constants_of_an_update(assignments: str, constants: list[tuple[str, str, tuple[int, ...]]], end: str) -> None:
+    """What SET gives without looking at a row can be evaluated beforehand; anything else is left alone."""
+    found = analyse(f"UPDATE messages SET {assignments}{end}").constants
+    assert list(found) == constants
