@@ -57,6 +57,8 @@ _PART_TEXT: _Decoder = msgspec.json.Decoder(_PartText | str | None)
 _ESCAPE = re.compile(
     r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))", re.DOTALL
 )
+# One search by a pattern is quicker than two by `in`.
+_PERHAPS_NEEDLESS = re.compile(rb"\\[u/]")
 _SURROGATE_ESCAPE = re.compile(rb"\\[uU][dD][89a-fA-F]")
 _PAIR_OR_ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
@@ -199,7 +201,7 @@ def _json_text(raw: msgspec.Raw) -> str | None:
     if len(sent) <= _LONGEST_FREQUENT and sent in _FREQUENT:
         return _FREQUENT[sent]
     text = msgspec.json.format(sent, indent=-1).decode()
-    return _ESCAPE.sub(_unescape, text) if "\\" in text and ("\\u" in text or "\\/" in text) else text
+    return _ESCAPE.sub(_unescape, text) if _PERHAPS_NEEDLESS.search(sent) else text
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -6,15 +6,15 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any, cast
 
 import apsw
 
-from . import errors, functions, scope
+from . import body, errors, functions, scope
 from .binding import Parameters, bind
 from .calls import Calls
 from .creation import Creation
@@ -23,7 +23,7 @@ from .execution import Execution
 from .options import Options
 from .resources import RESOURCES, SCHEMA, SHORT_SCHEMA, Resource
 from .scan import Message, Reading
-from .seal import RETURNED_PREFIX, Seal
+from .seal import NO_ATTACH, RETURNED_PREFIX, Seal
 from .sql import Text
 from .statement import Statement
 from .table import Host, Module
@@ -58,7 +58,7 @@ class Engine:
         connection.set_busy_timeout(_BUSY_MILLISECONDS)
         for setting, value in _SETTINGS:
             connection.config(setting, value)
-        host = Host(self._execution, lambda value: str(connection.execute("SELECT CAST(? AS TEXT)", (value,)).get))
+        host = Host(self._execution, self._as_text)
         for resource in RESOURCES:
             _create_modules(connection, resource, host)
         functions.register(connection)
@@ -82,8 +82,10 @@ class Engine:
     def _shield(self, *, warn: bool = False) -> None:
         """Keep the service's names the service's where a local file has a table of that name."""
         with self._unsealed():
-            local = self._names("main.sqlite_schema")
-            shields = self._names("temp.sqlite_schema")
+            schemas = ["main", *(name.lower() for name, _ in self._options.attach)]
+            self._seal.local_tables = frozenset((schema, name) for schema in schemas for name in self._names(schema))
+            local = {name for schema, name in self._seal.local_tables if schema == "main"}
+            shields = self._names("temp")
             for name in _DECLARED:
                 if name in local and name not in shields:
                     self._connection.execute(f"CREATE VIRTUAL TABLE temp.{name} USING {name}")
@@ -92,9 +94,12 @@ class Engine:
                 if warn and name in local:
                     warnings.warn(_hidden_local_table(name), stacklevel=2)
 
-    def _names(self, schema_table: str) -> set[str]:
-        rows = self._connection.execute(f"SELECT lower(name) FROM {schema_table} WHERE type IN ('table', 'view')")
-        return {str(name) for (name,) in rows}
+    def _names(self, schema: str) -> set[str]:
+        """List the tables and views of a schema that have the name of a declared table."""
+        rows = self._connection.execute(
+            f"SELECT lower(name) FROM \"{schema}\".sqlite_schema WHERE type IN ('table', 'view')"
+        )
+        return {str(name) for (name,) in rows} & _DECLARED.keys()
 
     @contextmanager
     def _unsealed(self) -> Iterator[None]:
@@ -160,6 +165,8 @@ class Engine:
         return tuple(dict.fromkeys((*self._options.thread_id, *found)))
 
     def _check_allowed(self, text: Text) -> None:
+        if text.verb == "VACUUM":
+            raise NotSupportedError(NO_ATTACH)
         if text.target is None:
             return
         if self._options.read_only:
@@ -199,7 +206,7 @@ class Engine:
         try:
             for values, lists in bounds:
                 execution.begin(lists)
-                self._connection.execute(text.sql, _pick(values, text.sql_parameters), can_cache=False)
+                self._evaluate(resource, execution, values)
             execution.send()
         finally:
             self._sent += writing.count
@@ -208,6 +215,27 @@ class Engine:
             run.lastrowid = writing.ids[-1]
         if returned:
             self._give_back(run, returned, _pick(values, text.returning_parameters))
+
+    def _check_constants(self, resource: Resource, text: Text, values: Sequence[SQLValue]) -> None:
+        """Check what an UPDATE sets before it looks for rows, where that does not depend on the rows."""
+        for column, sql, numbers in text.constants:
+            if body.problem_of_update(resource, column.lower()) is None:
+                value = self._connection.execute(f"SELECT {sql}", _pick(values, numbers), can_cache=False).get
+                body.modification(resource, {column.lower(): body.sendable(value, self._as_text)})
+
+    def _as_text(self, value: float) -> str:
+        return str(self._connection.execute("SELECT CAST(? AS TEXT)", (value,)).get)
+
+    def _evaluate(self, resource: Resource, execution: Execution, values: Sequence[SQLValue]) -> None:
+        """Let SQLite find and check the rows of a write; they are sent later."""
+        text = execution.text
+        self._check_constants(resource, text, values)
+        run = partial(self._connection.execute, text.sql, _pick(values, text.sql_parameters), can_cache=False)
+        try:
+            run()
+        except apsw.SQLError as error:
+            _prepare_repeat(execution, error)
+            run()
 
     def _describe(self, sql: str, execution: Execution) -> None:
         """Compile a RETURNING list before anything is sent: it may be wrong, and it says what it uses."""
@@ -256,7 +284,7 @@ class Engine:
         if text.kind == "DDL":
             self._shield()
         if text.kind == "TRANSACTION" and not self._connection.in_transaction:
-            self._ended(rolled_back=text.sql.lstrip().upper().startswith("ROLLBACK"))
+            self._ended(rolled_back=text.verb == "ROLLBACK")
 
     def _ended(self, *, rolled_back: bool) -> None:
         """Note that a transaction has ended; warn where a rollback cannot undo what was sent."""
@@ -298,6 +326,7 @@ class Run:
         self.lastrowid: str | int | None = None
         self._engine = engine
         self._cursor: apsw.Cursor | None = None
+        self._begin: Callable[[], Iterator[Row]] = lambda: iter(())
         self._rows: Iterator[Row] = iter(())
         self._failure: Error | None = None
 
@@ -305,7 +334,12 @@ class Run:
         """Compile a text, describe its result, and take its first step."""
         cursor.exec_trace = self._describe
         self._cursor = cursor
-        self._rows = cursor.execute(sql, values, can_cache=False)
+        self._begin = partial(cursor.execute, sql, values, can_cache=False)
+        try:
+            self._rows = self._begin()
+        except apsw.SQLError as error:
+            _prepare_repeat(self.execution, error)
+            self._rows = self._begin()
 
     def _describe(self, cursor: apsw.Cursor, sql: str, bindings: object) -> bool:
         columns = cursor.description_full
@@ -315,16 +349,24 @@ class Run:
 
     def buffer_all(self) -> None:
         """Run to the end now, and keep the rows."""
-        self._rows = iter(list(self._rows))
+        self._rows = iter(self._next(None))
 
     def fetch(self, count: int | None) -> list[Row]:
         """Give the next rows, all of them for None; once a fetch has failed, so does every later one."""
         if self._failure is not None:
             raise self._failure
         with self.timed(), self._engine.lock, self._engine.running(self.execution):
-            rows = list(self._rows) if count is None else list(islice(self._rows, count))
+            rows = self._next(count)
         self.execution.statement.stats.rows_returned += len(rows)
         return rows
+
+    def _next(self, count: int | None) -> list[Row]:
+        try:
+            return list(islice(self._rows, count))
+        except apsw.SQLError as error:
+            _prepare_repeat(self.execution, error)
+        self._rows = islice(self._begin(), self.execution.statement.stats.rows_returned, None)
+        return list(islice(self._rows, count))
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -351,13 +393,23 @@ class Run:
             self._cursor = None
 
 
+def _prepare_repeat(execution: Execution, error: apsw.SQLError) -> None:
+    """Prepare to run once more where APSW stumbled over an empty IN; else raise the error as it is.
+
+    APSW 3.54 fails, with no text, to hand over at once the values of an IN that has none; 3.53 does not.
+    """
+    if str(error) != "<NULL>" or not execution.lists_at_once:
+        raise error
+    execution.repeat()
+
+
 def _create_modules(connection: apsw.Connection, resource: Resource, host: Host) -> None:
     # The casts: APSW's protocol names the optional methods as well.
     table = cast("apsw.VTModule", Module(resource, host))
     returned = cast("apsw.VTModule", Module(resource, host, returned=True))
     # Eponymous too: a view in a file cannot name another schema, but finds such a table in its own.
     connection.create_module(
-        resource.name, table, use_bestindex_object=True, use_no_change=True, iVersion=4, eponymous=True
+        resource.name, table, use_bestindex_object=True, use_no_change=True, iVersion=2, eponymous=True
     )
     connection.create_module(
         RETURNED_PREFIX + resource.name, returned, use_bestindex_object=True, eponymous=True, eponymous_only=True

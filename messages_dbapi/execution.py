@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from . import decode
+from .body import check_columns
 from .decode import KEY, Reader
 from .errors import NotSupportedError, ProgrammingError
 from .options import Options
@@ -35,6 +36,8 @@ class Execution:
     plans: list[Plan] = field(default_factory=list)
     # The columns of each resource that the statement reads by name, as SQLite's authorizer reports them.
     reads: dict[str, set[str]] = field(default_factory=dict)
+    # The columns of each resource that any of its scans uses.
+    used: dict[str, set[str]] = field(default_factory=dict)
     # The columns that a RETURNING list uses.
     returning: frozenset[str] = frozenset()
     # JSON texts of the lists that were bound as parameters.
@@ -43,6 +46,8 @@ class Execution:
     doomed: dict[str, Row] = field(default_factory=dict)
     # Columns that the result shows as they are; only there may an unset parameter of the listing read NULL.
     shown: set[str] = field(default_factory=set)
+    # The values of an IN are handed over together; see ``repeat``.
+    lists_at_once: bool = True
     _target_opened: bool = False
     # Writes that runs with earlier parameters have gathered.
     _earlier: int = 0
@@ -62,6 +67,12 @@ class Execution:
         self.reading = self.new_reading()
         self._target_opened = False
         self._earlier = self.writing.pending
+
+    def repeat(self) -> None:
+        """Prepare for the same run once more, with the values of each IN one by one; what was read is kept."""
+        self.lists_at_once = False
+        self._target_opened = False
+        self.writing.forget(self._earlier)
 
     def send(self, count: int | None = None) -> None:
         """Send the writes gathered so far, or the first ``count`` of them."""
@@ -93,6 +104,9 @@ class Execution:
         ``is_target`` marks the scan that finds the rows to modify or delete. Raise ProgrammingError where
         nothing says which threads to read.
         """
+        if self.text.kind == "INSERT" and self.target is not None:
+            # Rows that need no reading are checked one by one; of others, what can be is checked before.
+            check_columns(self.target, self.text.columns)
         if self._earlier:
             self.send(self._earlier)
             self._earlier = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from operator import ge, le
+from itertools import chain
 
 from .decode import KEY, TIME, Page
 from .errors import InternalError
@@ -50,15 +50,20 @@ class Listing:
 
         ``need`` is the number of rows after which the reader will surely stop: no page asks for more.
         """
+        return chain.from_iterable(self._pieces(need))
+
+    def _pieces(self, need: int | None) -> Iterator[list[Row]]:
         self.scans += 1
         index = 0
         while True:
-            while index < self._forgotten + len(self.rows):
-                yield self.rows[index - self._forgotten]
-                index += 1
-            if self.complete:
+            piece = self.rows[index - self._forgotten :]
+            if piece:
+                index += len(piece)
+                yield piece
+            elif self.complete:
                 return
-            self.request(self._page_size if need is None else max(1, min(self._page_size, need - index)))
+            else:
+                self.request(self._page_size if need is None else max(1, min(self._page_size, need - index)))
 
     def finish(self) -> list[Row]:
         """Request what is still missing, and give all rows."""
@@ -105,8 +110,7 @@ class Listing:
 
     def _check_order(self, rows: list[Row]) -> None:
         times = [row[TIME] for row in (*self._last_page[-1:], *rows) if row[TIME] is not None]
-        follows = ge if self.descending else le
-        self._in_order = self._in_order and all(map(follows, times, times[1:]))
+        self._in_order = self._in_order and times == sorted(times, reverse=self.descending)
         if self._order_matters:
             self.rely_on_order()
 

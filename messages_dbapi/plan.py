@@ -31,6 +31,8 @@ _RANGES = (
     apsw.SQLITE_INDEX_CONSTRAINT_LT,
     apsw.SQLITE_INDEX_CONSTRAINT_LE,
 )
+# SQLite shows (created_at, id) > (?, ?) as created_at >= ?, and does not tell the two apart.
+_PERHAPS_WEAKER = (apsw.SQLITE_INDEX_CONSTRAINT_GE, apsw.SQLITE_INDEX_CONSTRAINT_LE)
 _IS_NULL = apsw.SQLITE_INDEX_CONSTRAINT_ISNULL
 _LIMIT = apsw.SQLITE_INDEX_CONSTRAINT_LIMIT
 _OFFSET = apsw.SQLITE_INDEX_CONSTRAINT_OFFSET
@@ -72,8 +74,12 @@ class Plan:
 
 @dataclass
 class _Offer:
-    """What is taken of one offer of SQLite, while it is being looked at."""
+    """What is taken of one offer of SQLite, while it is being looked at.
 
+    ``lists_at_once``: the values of an IN come together, not in one scan each.
+    """
+
+    lists_at_once: bool
     terms: list[Term] = field(default_factory=list)
     exact: bool = True
     scoped: bool = False
@@ -98,9 +104,9 @@ class Planner:
         self._keys = {resource.key, resource.key_parameter}
         self._narrowing = {f.name for f in resource.fields if f.type == "string"} - {resource.scope}
 
-    def plan(self, info: apsw.IndexInfo, used: frozenset[str]) -> Plan:
+    def plan(self, info: apsw.IndexInfo, used: frozenset[str], *, lists_at_once: bool) -> Plan:
         """Take what can be answered exactly, price it, and say in the offer what was taken."""
-        offer = _Offer(scoped=self._resource.scope is None)
+        offer = _Offer(lists_at_once, scoped=self._resource.scope is None)
         limits: list[int] = []
         for index in range(info.nConstraint):
             if info.get_aConstraint_op(index) in (_LIMIT, _OFFSET):
@@ -128,7 +134,8 @@ class Planner:
         elif name == self._resource.scope and operator in (*_EQ, _IS_NULL) and _is_binary(info, index):
             self._take_scope(info, index, operator, offer)
         elif name == self._resource.time and operator in (*_EQ, *_RANGES):
-            _take(info, index, name, operator, offer, exact=not info.get_aConstraintUsage_in(index))
+            exact = operator not in _PERHAPS_WEAKER and not info.get_aConstraintUsage_in(index)
+            _take(info, index, name, operator, offer, exact=exact)
         elif name in self._keys | self._narrowing and operator in _EQ and _is_binary(info, index):
             _take(info, index, name, operator, offer, exact=False)
             offer.keyed |= name in self._keys
@@ -136,7 +143,7 @@ class Planner:
             offer.exact = False
 
     def _take_parameter(self, info: apsw.IndexInfo, index: int, name: str, operator: int, offer: _Offer) -> None:
-        if operator in _EQ:
+        if operator in _EQ and not info.get_aConstraintUsage_in(index):
             _take(info, index, name, operator, offer, exact=True)
             return
         offer.exact = False
@@ -166,11 +173,12 @@ def _is_binary(info: apsw.IndexInfo, index: int) -> bool:
 
 def _take(info: apsw.IndexInfo, index: int, name: str, operator: int, offer: _Offer, *, exact: bool) -> None:
     is_list = bool(info.get_aConstraintUsage_in(index))
-    if is_list:
+    at_once = is_list and offer.lists_at_once
+    if at_once:
         info.set_aConstraintUsage_in(index, True)
-    offer.terms.append(Term(name, operator, is_list))
+    offer.terms.append(Term(name, operator, at_once))
     offer.lists += is_list
-    offer.exact &= exact
+    offer.exact &= exact and at_once == is_list
     info.set_aConstraintUsage_argvIndex(index, len(offer.terms))
     info.set_aConstraintUsage_omit(index, exact)
 
@@ -251,6 +259,8 @@ class _Binding:
     def values(self, arguments: list[object]) -> Values:
         for term, argument in zip(self._plan.terms, arguments, strict=True):
             self._apply(term, argument)
+        if self._low is not None and self._high is not None and self._low > self._high:
+            raise _Nothing
         scopes = None if self._scopes is None else sorted(self._scopes)
         return Values(scopes, self._selection(), self._parameters)
 
@@ -293,16 +303,14 @@ class _Binding:
 
     def _bound(self, term: Term, values: list[SQLValue]) -> None:
         bounds = [bounds for value in values if (bounds := _bounds(term.operator, value)) is not None]
-        if not bounds:
+        low = min((low for low, _ in bounds), default=math.inf)
+        high = max((high for _, high in bounds), default=-math.inf)
+        if low == math.inf or high == -math.inf:
             raise _Nothing
-        low = min(low for low, _ in bounds)
-        high = max(high for _, high in bounds)
         if low > -math.inf:
             self._low = max(int(low), self._low if self._low is not None else int(low))
         if high < math.inf:
             self._high = min(int(high), self._high if self._high is not None else int(high))
-        if low == math.inf or high == -math.inf:
-            raise _Nothing
 
     def _set_parameter(self, name: str, values: list[SQLValue]) -> None:
         if len(values) != 1:
@@ -379,11 +387,14 @@ def _floor(number: float) -> float:
 def _number(value: SQLValue) -> float | None:
     if value is None or isinstance(value, int | float):
         return value
-    match = _NUMERIC_TEXT.fullmatch(value) if isinstance(value, str) else None
+    # SQLite reads up to a NUL, and what it reads so is a float; so is an integer too wide for it.
+    head, nul, _ = value.partition("\0") if isinstance(value, str) else ("", "", "")
+    match = _NUMERIC_TEXT.fullmatch(head)
     if match is None:
         return math.inf
     text = match[1]
-    return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    is_integer = not nul and len(text) < 1000 and re.fullmatch(r"[+-]?\d+", text) and -(2**63) <= int(text) < 2**63
+    return int(text) if is_integer else float(text)
 
 
 def _page_size(name: str, value: SQLValue) -> SQLValue:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 
 from . import errors
 from .calls import Calls, PageQuery
@@ -22,7 +22,7 @@ from .types import Row, SQLValue
 Message = tuple[type[errors.Warning], errors.Warning]
 
 # Rows of one statement are kept, as bytes received, so that a second scan makes no further requests.
-_KEPT_BYTES = 16 << 20
+_KEPT_BYTES = 12 << 20
 # So many single rows of one scope are asked for one by one; beyond, its listing is read alongside.
 _SINGLE_READS = 8
 
@@ -105,10 +105,9 @@ class Reading:
         if selection.wanted == 0:
             return iter(())
         parts = (self._scope_rows(resource, reader, scope, selection) for scope in scopes)
+        rows: Iterator[Row] = chain.from_iterable(parts)
         if selection.merged:
             rows = heapq.merge(*parts, key=_time, reverse=selection.descending)
-        else:
-            rows = (row for part in parts for row in part)
         if not selection.skip and selection.wanted is None:
             return rows
         stop = None if selection.wanted is None else selection.skip + selection.wanted
@@ -119,21 +118,23 @@ class Reading:
             rows = self._single_rows(resource, reader, scope, selection.keys)
             return iter(sorted(filter(partial(_matches, selection), rows), key=_time, reverse=selection.descending))
         walk = _walk_for(selection)
-        rows = self._walked(resource, reader, scope, walk, selection)
+        # Chained, not yielded row by row: a row passes no frame of Python on its way.
+        rows = chain.from_iterable(self._walked(resource, reader, scope, walk, selection))
         if walk.descending == selection.descending:
             return rows
         return _reversed(rows)
 
     def _walked(
         self, resource: Resource, reader: Reader, scope: str | None, walk: Walk, selection: Selection
-    ) -> Iterator[Row]:
+    ) -> Iterator[Iterator[Row]]:
+        """Give the rows of a walk when the first is needed, and after the last one report a scope that is missing."""
         listing = self._listing(resource, reader, scope, walk, selection)
         if selection.merged or selection.low is not None or selection.high is not None:
             listing.rely_on_order()
         rows = self._listed(listing, walk, selection)
         if selection.after is not None and selection.before is not None:
             rows = _until_key(rows, selection.before)
-        yield from _between(rows, selection, walk.descending)
+        yield rows if selection.takes_all else _between(rows, selection, walk.descending)
         if listing.missing:
             self._report_missing(resource, scope)
 
@@ -253,7 +254,8 @@ class Reading:
             return
         if not self._skip_missing:
             error = self._calls.unknown_scope(resource, scope)
-            error.args = (f"{error.args[0]}; {self.scopes_read} other threads were read before it",)
+            if self.scopes_read:
+                error.args = (f"{error}; {self.scopes_read} of the threads before it were read",)
             raise error
         warning = errors.Warning(f"{self._calls.address} knows no thread {scope!r}: it was skipped")
         if not self.missing:
@@ -280,9 +282,6 @@ def _walk_for(selection: Selection) -> Walk:
 
 def _between(rows: Iterator[Row], selection: Selection, descending: bool) -> Iterator[Row]:
     """Drop what the selection does not want, and stop where nothing it wants can follow."""
-    if selection.takes_all:
-        yield from rows
-        return
     beyond = selection.low if descending else selection.high
     for row in rows:
         if beyond is not None and row[TIME] is not None and (row[TIME] < beyond if descending else row[TIME] > beyond):

@@ -9,7 +9,7 @@ import apsw
 
 from . import body, decode
 from .decode import KEY, SCOPE, Reader
-from .errors import DataError, InternalError, NotSupportedError
+from .errors import InternalError, NotSupportedError
 from .execution import Execution
 from .plan import ALL_COLUMNS, KEY_COLUMN, Plan, Planner, Values, bind, column_names, misuse_of
 from .resources import Field, FieldType, Hidden, Resource, Verb
@@ -25,6 +25,10 @@ _DECLARED_TYPES: dict[FieldType, str] = {
 }
 
 
+# No row is empty: each has its key.
+_PAST_THE_LAST: Row = ()
+
+
 class Host(NamedTuple):
     """What a table asks of the connection it is in: the statement under way, and SQLite's own casts."""
 
@@ -38,13 +42,15 @@ def declaration(resource: Resource) -> str:
     The rows have no number of their own: an invented one would lose rows under OR. Their key is made of
     scope and id.
     """
-    columns = [_column(column) for column in resource.columns]
+    columns = [_column(column, resource) for column in resource.columns]
     return f'CREATE TABLE x({", ".join(columns)}, "{KEY_COLUMN}" TEXT HIDDEN NOT NULL PRIMARY KEY) WITHOUT ROWID'
 
 
-def _column(column: Field | Hidden) -> str:
+def _column(column: Field | Hidden, resource: Resource) -> str:
     hidden = " HIDDEN" if isinstance(column, Hidden) else ""
-    return f'"{column.name}" {_DECLARED_TYPES[column.type]}{hidden}'
+    # Else min() would ask for NULLs last, an order that SQLite offers to no virtual table.
+    not_null = " NOT NULL" if column.name == resource.time else ""
+    return f'"{column.name}" {_DECLARED_TYPES[column.type]}{hidden}{not_null}'
 
 
 def _internal_key(row: Row, *, scoped: bool) -> str:
@@ -89,7 +95,8 @@ class Table:
         """Answer SQLite's question what of a query the service can do."""
         execution = self.host.execution()
         info.idxNum = len(execution.plans)
-        execution.plans.append(self._planner.plan(info, self._used(info, execution)))
+        used = self._used(info, execution)
+        execution.plans.append(self._planner.plan(info, used, lists_at_once=execution.lists_at_once))
         return True
 
     def _used(self, info: apsw.IndexInfo, execution: Execution) -> frozenset[str]:
@@ -97,7 +104,9 @@ class Table:
             used = {self.names[number] for number in info.colUsed if number < len(self.names)}
         else:
             used = execution.reads.get(self.resource.name, set())
-        return frozenset(used - {KEY_COLUMN} - self.resource.list_parameters)
+        used = used - {KEY_COLUMN} - self.resource.list_parameters
+        execution.used.setdefault(self.resource.name, set()).update(used)
+        return frozenset(used)
 
     def Open(self) -> Cursor:  # noqa: N802  # APSW's name
         """Begin a scan."""
@@ -112,7 +121,11 @@ class Table:
     def UpdateInsertRow(self, rowid: int | None, fields: tuple[SQLValue, ...]) -> int:  # noqa: N802  # APSW's name
         """Take in a row to create."""
         execution = self.host.execution()
-        values = {name: self._text(value) for name, value in zip(self.names, fields, strict=True) if value is not None}
+        values = {
+            name: body.sendable(value, self.host.as_text)
+            for name, value in zip(self.names, fields, strict=True)
+            if value is not None
+        }
         values.pop(KEY_COLUMN, None)
         scope, content = body.creation(self.resource, values, execution.bound_lists)
         execution.writing.add(Write(self.resource, "INSERT", scope, body=content))
@@ -121,7 +134,7 @@ class Table:
     def UpdateChangeRow(self, row: str, new_row: str, fields: tuple[Any, ...]) -> None:  # noqa: N802  # APSW's name
         """Take in a row to modify."""
         changed = {
-            name: self._text(value)
+            name: body.sendable(value, self.host.as_text)
             for name, value in zip(self.names, fields, strict=True)
             if value is not apsw.no_change and name != KEY_COLUMN
         }
@@ -138,12 +151,6 @@ class Table:
         doomed = execution.doomed.get(internal_key)
         execution.writing.add(Write(self.resource, verb, scope, key, content, doomed))
 
-    def _text(self, value: SQLValue) -> SQLValue:
-        """Give a number as its SQL text; the service takes texts only."""
-        if isinstance(value, bytes):
-            raise DataError("a BLOB cannot be sent: bind a str")
-        return self.host.as_text(value) if isinstance(value, int | float) else value
-
 
 class Cursor:
     """One scan of a table, driven by SQLite."""
@@ -153,7 +160,7 @@ class Cursor:
         self._execution = execution
         self._is_target = is_target
         self._rows: Iterator[Row] = iter(())
-        self._row: Row | None = None
+        self._row: Row = _PAST_THE_LAST
         self._reader: Reader | None = None
         self._places: list[int | None] = []
         self._parameters: dict[str, SQLValue] = {}
@@ -170,9 +177,11 @@ class Cursor:
         self.Next()
 
     def _decoded(self, plan: Plan) -> frozenset[str]:
-        narrowed = {term.column for term in plan.terms if term.column} - self._table.resource.list_parameters
-        wanted = plan.used | narrowed
-        return wanted | self._execution.returning if self._is_target else frozenset(wanted)
+        """Name the columns to decode: those that any scan of the table uses, so that one listing serves all."""
+        resource = self._table.resource
+        narrowed = {term.column for term in plan.terms if term.column} - resource.list_parameters
+        wanted = self._execution.used[resource.name] | narrowed
+        return frozenset(wanted | self._execution.returning if self._is_target else wanted)
 
     def _found(self, plan: Plan, reader: Reader, values: Values) -> Iterator[Row]:
         resource = self._table.resource
@@ -195,20 +204,19 @@ class Cursor:
 
     def Eof(self) -> bool:  # noqa: N802  # APSW's name
         """Tell whether the scan is past its last row."""
-        return self._row is None
+        return not self._row
 
     def Next(self) -> None:  # noqa: N802  # APSW's name
         """Go to the next row."""
-        self._row = next(self._rows, None)
+        self._row = next(self._rows, _PAST_THE_LAST)
 
     def Column(self, number: int) -> SQLValue:  # noqa: N802  # APSW's name
         """Give a column of the row."""
         place = self._places[number]
-        row = self._row or ()
-        if place is not None:
-            value: SQLValue = row[place]
-            return value
-        return self._other(self._table.names[number], row)
+        if place is None:
+            return self._other(self._table.names[number], self._row)
+        value: SQLValue = self._row[place]
+        return value
 
     def _other(self, name: str, row: Row) -> SQLValue:
         if name == KEY_COLUMN:
@@ -261,3 +269,7 @@ class ReturnedCursor(Cursor):
         self._places = [reader.position.get(decode.held_as(resource, name)) for name in self._table.names]
         self._rows = iter(execution.writing.rows)
         self.Next()
+
+    def _other(self, name: str, row: Row) -> SQLValue:
+        """Give NULL for a parameter of the listing: an error would come too late, after the write."""
+        return None if name in self._table.resource.list_parameters else super()._other(name, row)

@@ -56,6 +56,10 @@ class Writing:
         """Take a write in; nothing is sent before ``send``."""
         self._pending.append(write)
 
+    def forget(self, count: int) -> None:
+        """Drop the writes that were taken in after the first ``count``."""
+        del self._pending[count:]
+
     def send(self, reader: Reader, count: int | None = None) -> None:
         """Send what was gathered, or the first ``count`` writes of it.
 

@@ -29,6 +29,6 @@ def service() -> Iterator[Service]:
 @pytest.fixture(params=["in process", "over http"])
 def connection(service: Service, request: pytest.FixtureRequest) -> Iterator[Connection]:
     """Give a connection to the service, in process and over a socket in turn."""
-    connection = service.connect() if request.param == "in process" else service.connect_over_http()
-    yield connection
-    connection.close()
+    connect = service.connect if request.param == "in process" else service.connect_over_http
+    with connect() as connection:
+        yield connection

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import messages_dbapi
@@ -16,6 +16,9 @@ from messages_dbapi.embedded.server import Server
 from messages_dbapi.embedded.store import Store
 from messages_dbapi.embedded.transport import EmbeddedAdapter
 from messages_dbapi.options import resolve
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 
 class Seen(NamedTuple):
@@ -33,11 +36,15 @@ class Service:
     def __init__(self, api_key: str | None = None) -> None:
         self.store = Store()
         self.seen: list[Seen] = []
+        # What a test does while a request is being answered.
+        self.on_seen: Callable[[Seen], None] | None = None
         self.app = Application(self.store, api_key, on_request=self._see)
         self._server: Server | None = None
 
     def _see(self, method: str, path: str, query: str, status: int) -> None:
         self.seen.append(Seen(method, path, dict(parse_qsl(query)), status))
+        if self.on_seen is not None:
+            self.on_seen(self.seen[-1])
 
     @property
     def base_url(self) -> str:
@@ -49,8 +56,13 @@ class Service:
 
     def connect(self, **options: Any) -> Connection:
         """Connect in process, as ``messages://`` does."""
+        return self.connect_to(self.app, **options)
+
+    @staticmethod
+    def connect_to(app: WSGIApplication, **options: Any) -> Connection:
+        """Connect in process to another application, such as one that stands before the service."""
         resolved = resolve("messages://", options, {})
-        return Connection(resolved, Client(resolved, EmbeddedAdapter(self.app)))
+        return Connection(resolved, Client(resolved, EmbeddedAdapter(app)))
 
     def connect_over_http(self, **options: Any) -> Connection:
         """Connect over the socket."""

@@ -1,0 +1,48 @@
+"""How long a case takes: wall time and this process's CPU, the least of several rounds."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .cases import Case
+
+
+class Measured(NamedTuple):
+    """What a case took at best: requests of one run, wall seconds of one run, CPU seconds per message."""
+
+    case: Case
+    requests: int
+    wall: float
+    cpu: float
+
+
+def measure(cases: Sequence[Case], rounds: int) -> list[Measured]:
+    """Measure the cases in turn, round after round, so that each meets the machine's good and bad moments."""
+    best: list[Measured] = []
+    for number in range(rounds):
+        for place, case in enumerate(cases):
+            measured = _measure_once(case)
+            if number == 0:
+                best.append(measured)
+            else:
+                best[place] = _better(best[place], measured)
+    return best
+
+
+def _better(known: Measured, other: Measured) -> Measured:
+    return known._replace(wall=min(known.wall, other.wall), cpu=min(known.cpu, other.cpu))
+
+
+def _measure_once(case: Case) -> Measured:
+    gc.collect()
+    before, wall, cpu = case.counter.requests, time.perf_counter(), time.process_time()
+    for _ in range(case.times):
+        rows = case.work()
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    if len(rows) != case.rows:
+        raise RuntimeError(f"{case.subject}, {case.name}: {len(rows)} rows, not {case.rows}")
+    made = (case.counter.requests - before) // case.times
+    return Measured(case, made, wall / case.times, cpu / case.times / case.messages)
