@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import count, islice
@@ -215,11 +216,18 @@ def _rows(number: int) -> str:
     return f"{number} row" + ("" if number == 1 else "s")
 
 
+def _command() -> str:
+    """Give the command as it was called, so that what is proposed can be copied."""
+    called = sys.argv[0]
+    return called if os.path.basename(called).startswith("messages-sql") else "messages-sql"
+
+
 def _farewell(file: str | None) -> str:
+    command = _command()
     lines: Iterable[str] = (
-        f'  messages-sql {url_of_store(file or "demo.db")} -c "SELECT role, content_text FROM messages"',
-        f"  messages-sql serve --store {file or 'demo.db'}",
+        f'  {command} {url_of_store(file or "demo.db")} -c "SELECT role, content_text FROM messages"',
+        f"  {command} serve --store {file or 'demo.db'}",
     )
     if file is None:
-        lines = ("  messages-sql demo --store demo.db", *lines)
+        lines = (f"  {command} demo --store demo.db", *lines)
     return "\n".join(("Try your own, on these threads kept in a file:", *lines)) + "\n"
