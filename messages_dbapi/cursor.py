@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from .binding import Parameters
-from .engine import Run
 from .errors import InterfaceError, ProgrammingError
+from .run import Run
 from .scan import Message
 from .sql import Text, analyse
 from .statement import Statement, Stats

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
-from itertools import islice
 from typing import Any, cast
 
 import apsw
@@ -18,17 +16,18 @@ from . import body, errors, functions, scope
 from .binding import Parameters, bind
 from .calls import Calls
 from .creation import Creation
-from .errors import Error, InterfaceError, NotSupportedError, OperationalError
+from .errors import InterfaceError, NotSupportedError
 from .execution import Execution
 from .options import Options
 from .resources import RESOURCES, SCHEMA, SHORT_SCHEMA, Resource
+from .run import Run, persist
 from .scan import Message, Reading
 from .seal import NO_ATTACH, RETURNED_PREFIX, Seal
 from .sql import Text
 from .statement import Statement
 from .table import Host, Module
 from .translation import translated
-from .types import Column, Row, SQLValue
+from .types import SQLValue
 from .writing import Writing
 
 _DECLARED = {resource.name: resource for resource in RESOURCES}
@@ -129,10 +128,10 @@ class Engine:
         ``messages`` receives what it warns of. Raise one of PEP 249's errors; what a failed write has
         applied is on the error.
         """
-        run = Run(self, self._prepare(text, statement, messages))
+        run = Run(self._prepare(text, statement, messages), self.stepping)
         if text.kind != "EMPTY":
             self._check_allowed(text)
-            with run.timed(), self.lock, self.running(run.execution):
+            with run.timed(), self.stepping(run.execution):
                 self._start(run, sets)
         return run
 
@@ -177,14 +176,15 @@ class Engine:
             )
 
     @contextmanager
-    def running(self, execution: Execution) -> Iterator[None]:
-        """Be in the middle of one statement, and raise its errors as PEP 249's."""
-        outer, self._current = self._current, execution
-        try:
-            with translated(self._seal, execution.statement):
-                yield
-        finally:
-            self._current = outer
+    def stepping(self, execution: Execution) -> Iterator[None]:
+        """Hold the connection, be in the middle of one statement, and raise its errors as PEP 249's."""
+        with self.lock:
+            outer, self._current = self._current, execution
+            try:
+                with translated(self._seal, execution.statement):
+                    yield
+            finally:
+                self._current = outer
 
     def _start(self, run: Run, sets: Iterable[Parameters | None]) -> None:
         text = run.execution.text
@@ -231,19 +231,16 @@ class Engine:
         text = execution.text
         self._check_constants(resource, text, values)
         run = partial(self._connection.execute, text.sql, _pick(values, text.sql_parameters), can_cache=False)
-        try:
-            run()
-        except apsw.SQLError as error:
-            _prepare_repeat(execution, error)
-            run()
+        persist(execution, run)
 
     def _describe(self, sql: str, execution: Execution) -> None:
         """Compile a RETURNING list before anything is sent: it may be wrong, and it says what it uses."""
         cursor = self._connection.cursor()
         cursor.exec_trace = lambda *_: False
         self._seal.opens_returned = True
+        values = (None,) * len(execution.text.returning_parameters)
         try:
-            cursor.execute(sql, (None,) * len(execution.text.returning_parameters), can_cache=False)
+            persist(execution, partial(cursor.execute, sql, values, can_cache=False))
         except apsw.ExecTraceAbort:
             pass
         finally:
@@ -316,93 +313,6 @@ class Engine:
             self._connection.close(True)
 
 
-class Run:
-    """One statement that was started: what it returns, and its rows as they are asked for."""
-
-    def __init__(self, engine: Engine, execution: Execution) -> None:
-        self.execution = execution
-        self.description: tuple[Column, ...] | None = None
-        self.rowcount = -1
-        self.lastrowid: str | int | None = None
-        self._engine = engine
-        self._cursor: apsw.Cursor | None = None
-        self._begin: Callable[[], Iterator[Row]] = lambda: iter(())
-        self._rows: Iterator[Row] = iter(())
-        self._failure: Error | None = None
-
-    def open(self, cursor: apsw.Cursor, sql: str, values: Sequence[SQLValue]) -> None:
-        """Compile a text, describe its result, and take its first step."""
-        cursor.exec_trace = self._describe
-        self._cursor = cursor
-        self._begin = partial(cursor.execute, sql, values, can_cache=False)
-        try:
-            self._rows = self._begin()
-        except apsw.SQLError as error:
-            _prepare_repeat(self.execution, error)
-            self._rows = self._begin()
-
-    def _describe(self, cursor: apsw.Cursor, sql: str, bindings: object) -> bool:
-        columns = cursor.description_full
-        self.execution.shown.update(str(column[4]) for column in columns if column[3] in _DECLARED)
-        self.description = tuple(_column(column) for column in columns) or None
-        return True
-
-    def buffer_all(self) -> None:
-        """Run to the end now, and keep the rows."""
-        self._rows = iter(self._next(None))
-
-    def fetch(self, count: int | None) -> list[Row]:
-        """Give the next rows, all of them for None; once a fetch has failed, so does every later one."""
-        if self._failure is not None:
-            raise self._failure
-        with self.timed(), self._engine.lock, self._engine.running(self.execution):
-            rows = self._next(count)
-        self.execution.statement.stats.rows_returned += len(rows)
-        return rows
-
-    def _next(self, count: int | None) -> list[Row]:
-        try:
-            return list(islice(self._rows, count))
-        except apsw.SQLError as error:
-            _prepare_repeat(self.execution, error)
-        self._rows = islice(self._begin(), self.execution.statement.stats.rows_returned, None)
-        return list(islice(self._rows, count))
-
-    @contextmanager
-    def timed(self) -> Iterator[None]:
-        """Count the time that passes, and keep an error for every later fetch."""
-        began = time.monotonic()
-        try:
-            yield
-        except Error as error:
-            self._failure = error
-            raise
-        except BaseException as error:
-            self._failure = OperationalError(f"the statement was interrupted ({type(error).__name__})")
-            raise
-        finally:
-            self.execution.statement.stats.seconds += time.monotonic() - began
-
-    def close(self) -> None:
-        """Let go of the rows that were not fetched."""
-        self._failure = None
-        self._rows = iter(())
-        if self._cursor is not None:
-            with self._engine.lock, self._engine.running(self.execution):
-                self._cursor.close(True)
-            self._cursor = None
-
-
-def _prepare_repeat(execution: Execution, error: apsw.SQLError) -> None:
-    """Prepare to run once more where APSW stumbled over an empty IN; else raise the error as it is.
-
-    APSW 3.54 fails, with no text, to hand over at once the values of an IN that has none; 3.53 does not.
-    """
-    if str(error) != "<NULL>" or not execution.lists_at_once:
-        raise error
-    execution.repeat()
-
-
 def _create_modules(connection: apsw.Connection, resource: Resource, host: Host) -> None:
     # The casts: APSW's protocol names the optional methods as well.
     table = cast("apsw.VTModule", Module(resource, host))
@@ -442,14 +352,3 @@ def _returned(text: Text, resource: Resource) -> str:
 
 def _pick(values: Sequence[SQLValue], numbers: Sequence[int]) -> Sequence[SQLValue]:
     return [values[number - 1] for number in numbers]
-
-
-_FIELDS = {(resource.name, field.name): field for resource in RESOURCES for field in resource.fields}
-
-
-def _column(described: tuple[Any, ...]) -> Column:
-    """Give PEP 249's seven items for a column as SQLite describes it."""
-    name, declared, _, table, origin = described
-    field = _FIELDS.get((str(table).removeprefix(RETURNED_PREFIX), origin))
-    code = "JSON" if declared == "JSON_TEXT" else declared or None
-    return (name, code, None, None, None, None, None if field is None else field.nullable)

@@ -11,7 +11,7 @@ from .body import check_columns
 from .decode import KEY, Reader
 from .errors import NotSupportedError, ProgrammingError
 from .options import Options
-from .plan import Plan
+from .plan import Demands, Plan
 from .resources import RESOURCES, THREADS, Resource
 from .scan import Reading, Selection
 from .sql import Text
@@ -46,8 +46,8 @@ class Execution:
     doomed: dict[str, Row] = field(default_factory=dict)
     # Columns that the result shows as they are; only there may an unset parameter of the listing read NULL.
     shown: set[str] = field(default_factory=set)
-    # The values of an IN are handed over together; see ``repeat``.
-    lists_at_once: bool = True
+    # What is asked of SQLite's plans, until it turns out that it cannot be had.
+    demands: Demands = field(default_factory=Demands)
     _target_opened: bool = False
     # Writes that runs with earlier parameters have gathered.
     _earlier: int = 0
@@ -68,9 +68,9 @@ class Execution:
         self._target_opened = False
         self._earlier = self.writing.pending
 
-    def repeat(self) -> None:
-        """Prepare for the same run once more, with the values of each IN one by one; what was read is kept."""
-        self.lists_at_once = False
+    def repeat(self, demands: Demands) -> None:
+        """Prepare for the same run once more, with fewer demands; what was read is kept."""
+        self.demands = demands
         self._target_opened = False
         self.writing.forget(self._earlier)
 
@@ -136,6 +136,8 @@ class Execution:
     def _open_scopes(self, resource: Resource) -> Iterable[str]:
         if self.text.kind in ("UPDATE", "DELETE") and self.text.target == resource.name:
             raise ProgrammingError(_names_nothing_to_write(self.text.kind, resource, resource.scope or ""))
+        if self._has_default_scope and self.text.hides_threads:
+            raise ProgrammingError(_hidden_threads(resource))
         if self._has_default_scope:
             return self.default_scope()
         if self.options.unscoped == "scan":
@@ -159,6 +161,14 @@ def _names_nothing(resource: Resource) -> str:
         f"SELECT from {resource.name} names no {resource.scope} ({methods}). "
         f"Write WHERE {resource.scope} = 'thread_…', or {resource.scope} IN (SELECT id FROM threads) where the "
         f"service lists threads, or give the connection thread_id=… or threads=FILE"
+    )
+
+
+def _hidden_threads(resource: Resource) -> str:
+    return (
+        f"the {resource.scope} that this statement names is not seen by the table, and its default scope would answer "
+        f"instead: name it in a subquery, (SELECT * FROM {resource.name} WHERE {resource.scope} IN (…)), and put "
+        "COLLATE or RIGHT and FULL JOIN outside of it"
     )
 
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from . import ddl
+from .conditions import hides_threads
 from .errors import ProgrammingError
 from .lexer import Token, meaningful, split, statements, tokenize, trim
 from .names import Style, rewrite
@@ -87,6 +88,7 @@ class Text:
     returning_parameters: tuple[int, ...] = ()
     columns: tuple[str, ...] = ()
     constants: tuple[Constant, ...] = ()
+    hides_threads: bool = False
 
 
 def analyse(operation: str) -> Text:
@@ -115,7 +117,7 @@ def _analyse(operation: str) -> Text:
     if len(tokens) < len(everything):
         return replace(text, kind="EXPLAIN", verb="EXPLAIN", explain=True, returning=None, returning_parameters=())
     verb = _verb(Reader(tokens))
-    text = replace(text, kind=_KINDS.get(verb, "OTHER"), verb=verb)
+    text = replace(text, kind=_KINDS.get(verb, "OTHER"), verb=verb, hides_threads=hides_threads(tokens))
     if target is None:
         return text
     constants = tuple(_find_constants(everything, target.rest)) if text.kind == "UPDATE" else ()

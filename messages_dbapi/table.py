@@ -11,8 +11,9 @@ from . import body, decode
 from .decode import KEY, SCOPE, Reader
 from .errors import InternalError, NotSupportedError
 from .execution import Execution
-from .plan import ALL_COLUMNS, KEY_COLUMN, Plan, Planner, Values, bind, column_names, misuse_of
+from .plan import ALL_COLUMNS, KEY_COLUMN, Plan, Planner, column_names, misuse_of
 from .resources import Field, FieldType, Hidden, Resource, Verb
+from .selection import Values, bind
 from .types import Row, SQLValue
 from .writing import Write
 
@@ -94,9 +95,12 @@ class Table:
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:  # noqa: N802  # APSW's name
         """Answer SQLite's question what of a query the service can do."""
         execution = self.host.execution()
-        info.idxNum = len(execution.plans)
         used = self._used(info, execution)
-        execution.plans.append(self._planner.plan(info, used, lists_at_once=execution.lists_at_once))
+        plan = self._planner.plan(info, used, execution.demands)
+        if plan is None:
+            return False
+        info.idxNum = len(execution.plans)
+        execution.plans.append(plan)
         return True
 
     def _used(self, info: apsw.IndexInfo, execution: Execution) -> frozenset[str]:

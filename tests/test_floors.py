@@ -17,7 +17,7 @@ PACKAGE = Path(messages_dbapi.__file__).parent
 FLOORS = (
     "errors types resources retry exchange",
     "statement address scope lexer functions binding body decode printing",
-    "credentials names fault listing seal",
+    "credentials names conditions fault listing seal",
     "values reader translation",
     "options ddl",
     "session sql destination",
@@ -26,8 +26,8 @@ FLOORS = (
     "creation",
     "scan writing",
     "plan",
-    "execution",
-    "table",
+    "selection execution",
+    "table run",
     "engine",
     "cursor",
     "connection",
@@ -50,7 +50,8 @@ EMBEDDED_FLOORS = (
 SHARED = {"errors", "resources"}
 
 LIBRARIES = {
-    "apsw": "__init__ engine functions plan seal table translation embedded.database embedded.listing embedded.store",
+    "apsw": "__init__ engine functions plan run seal selection table translation "
+    "embedded.database embedded.listing embedded.store",
     "msgspec": "decode",
     "requests": "client exchange fault session embedded.transport",
     "sqlparse": "lexer",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
@@ -220,3 +220,68 @@ def test_a_service_that_lists_no_threads(service: Service) -> None:
             with pytest.raises(NotSupportedError, match="does not list threads"):
                 connection.execute(sql)
         assert not connection.check().can_list_threads
+
+
+@pytest.mark.parametrize("options", [{"unscoped": "error"}, {"thread_id": ["shop"]}, {"unscoped": "scan"}])
+@pytest.mark.parametrize(
+    "more",
+    ["json_each('[1]') AS j WHERE j.value = 1", "(SELECT 1) WHERE EXISTS (SELECT 1 FROM notes AS o WHERE o.id = m.id)"],
+)
+def test_a_table_that_many_refer_to_is_not_scanned_first(service: Service, options: dict[str, Any], more: str) -> None:
+    """SQLite would make it the outermost at any price; then the join's threads would not count."""
+    for name in ("shop", "travel"):
+        service.thread(3, thread_id=name)
+    with service.connect(**options) as connection:
+        connection.execute("CREATE TABLE notes (id, note)")
+        connection.execute("INSERT INTO notes SELECT id, 'x' FROM messages WHERE thread_id IN ('shop', 'travel')")
+        rows = connection.execute(
+            f"SELECT count(n.note) FROM threads AS t JOIN messages AS m ON t.id = m.thread_id "
+            f"JOIN notes AS n ON n.id = m.id, {more}"
+        )
+        assert rows.fetchall() == [(6,)]
+
+
+@pytest.mark.parametrize("options", [{"unscoped": "error"}, {"thread_id": ["other"]}, {"unscoped": "scan"}])
+def test_an_or_names_its_threads_in_a_join_of_three(service: Service, options: dict[str, Any]) -> None:
+    """SQLite remembers only the three cheapest ways through a branch; the one it needs must be among them."""
+    for name in ("shop", "travel", "other"):
+        service.thread(3, thread_id=name)
+    with service.connect(**options) as connection:
+        connection.execute("CREATE TABLE notes (id, note)")
+        connection.execute("INSERT INTO notes SELECT id, 'x' FROM messages WHERE thread_id IN ('shop', 'travel')")
+        rows = connection.execute(
+            "SELECT count(*) FROM messages AS a JOIN messages AS b ON b.thread_id = a.thread_id "
+            "WHERE (a.thread_id = 'shop' OR a.thread_id IN ('shop', 'travel', NULL)) "
+            "AND EXISTS (SELECT 1 FROM notes AS n WHERE n.id = a.id)"
+        )
+        assert rows.fetchall() == [(18,)]
+
+
+HIDDEN = (
+    "SELECT id FROM messages WHERE thread_id = 'travel' OR (thread_id = 'shop' AND role = 'x' COLLATE NOCASE)",
+    "SELECT a.id FROM messages AS a FULL JOIN (SELECT 'x' AS x) AS b ON b.x = a.id WHERE a.thread_id = 'travel'",
+    "SELECT a.id FROM messages AS a RIGHT JOIN (SELECT 'travel' AS x) AS b ON b.x = a.thread_id",
+    "SELECT a.id FROM messages AS a RIGHT JOIN (SELECT 'travel' AS thread_id) AS b USING (thread_id)",
+)
+
+
+@pytest.mark.parametrize("operation", HIDDEN)
+def test_the_default_scope_does_not_answer_for_named_threads(service: Service, operation: str) -> None:
+    """Where SQLite does not show the table the threads that are named, there is an error or the right rows."""
+    for name in ("shop", "travel"):
+        service.thread(3, thread_id=name)
+    for options in ({"thread_id": ["shop"]}, {"unscoped": "error"}):
+        with service.connect(**options) as connection, service.counting() as seen:
+            with pytest.raises(messages_dbapi.ProgrammingError, match="thread_id"):
+                connection.execute(operation)
+            assert not seen
+    with service.connect(unscoped="scan") as connection:
+        assert len(connection.execute(operation).fetchall()) == 3
+
+
+def test_the_default_scope_answers_beside_an_or(service: Service) -> None:
+    """The words alone do not matter, only a thread that is named."""
+    service.thread(3, thread_id="shop")
+    with service.connect(thread_id=["shop"]) as connection:
+        operation = "SELECT thread_id, id FROM messages WHERE role = 'USER' COLLATE NOCASE OR status = 'x'"
+        assert len(connection.execute(operation).fetchall()) == 3

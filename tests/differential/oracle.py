@@ -13,6 +13,7 @@ import apsw
 
 from messages_dbapi.cursor import Cursor
 from messages_dbapi.errors import Error, ProgrammingError
+from messages_dbapi.sql import analyse
 
 from ..service import Seen
 from .query import Names, Select, Sql, Star, Value, Writer, is_listing, literal, names_of, settles_ties, sort_keys
@@ -74,6 +75,9 @@ def judge_error(
     unnamed = isinstance(error, ProgrammingError) and "names no thread_id" in str(error)
     if unnamed and mode == "error" and (names.open or names.unsure):
         return Verdict("unnamed")
+    # SQLite does not show the table what such a text names: a refusal, never other rows.
+    if isinstance(error, ProgrammingError) and mode != "scan" and analyse(text_of(select).text).hides_threads:
+        return Verdict("hidden")
     return Verdict("error", f"{type(error).__name__}", str(error))
 
 

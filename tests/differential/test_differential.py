@@ -38,6 +38,7 @@ def test_random_queries_answer_like_a_plain_table(seed: int) -> None:
     assert campaign.queries == 600
     assert strict >= 0.85 * campaign.queries, campaign.report()
     assert campaign.strictness["unnamed"] <= 0.08 * campaign.queries, campaign.report()
+    assert campaign.strictness["hidden"] <= 0.01 * campaign.queries, campaign.report()
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 10])

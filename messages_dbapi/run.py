@@ -1,0 +1,136 @@
+"""One statement that was started in SQLite: its description, and its rows as they are asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
+
+import apsw
+
+from .errors import Error, OperationalError
+from .execution import Execution
+from .resources import RESOURCES
+from .seal import RETURNED_PREFIX
+from .types import Column, Row, SQLValue
+
+_T = TypeVar("_T")
+_DECLARED = {resource.name for resource in RESOURCES}
+
+
+class Run:
+    """One statement that was started: what it returns, and its rows as they are asked for."""
+
+    def __init__(self, execution: Execution, stepping: Callable[[Execution], AbstractContextManager[None]]) -> None:
+        self.execution = execution
+        self.description: tuple[Column, ...] | None = None
+        self.rowcount = -1
+        self.lastrowid: str | int | None = None
+        # Hold the connection, and be in the middle of the statement, while SQLite steps.
+        self._stepping = stepping
+        self._cursor: apsw.Cursor | None = None
+        self._begin: Callable[[], Iterator[Row]] = lambda: iter(())
+        self._rows: Iterator[Row] = iter(())
+        self._failure: Error | None = None
+
+    def open(self, cursor: apsw.Cursor, sql: str, values: Sequence[SQLValue]) -> None:
+        """Compile a text, describe its result, and take its first step."""
+        cursor.exec_trace = self._describe
+        self._cursor = cursor
+        self._begin = partial(cursor.execute, sql, values, can_cache=False)
+        self._rows = persist(self.execution, self._begin)
+
+    def _describe(self, cursor: apsw.Cursor, sql: str, bindings: object) -> bool:
+        columns = cursor.description_full
+        self.execution.shown.update(str(column[4]) for column in columns if column[3] in _DECLARED)
+        self.description = tuple(_column(column) for column in columns) or None
+        return True
+
+    def buffer_all(self) -> None:
+        """Run to the end now, and keep the rows."""
+        self._rows = iter(self._next(None))
+
+    def fetch(self, count: int | None) -> list[Row]:
+        """Give the next rows, all of them for None; once a fetch has failed, so does every later one."""
+        if self._failure is not None:
+            raise self._failure
+        with self.timed(), self._stepping(self.execution):
+            rows = self._next(count)
+        self.execution.statement.stats.rows_returned += len(rows)
+        return rows
+
+    def _next(self, count: int | None) -> list[Row]:
+        try:
+            return list(islice(self._rows, count))
+        except apsw.SQLError as error:
+            _prepare_repeat(self.execution, error)
+        again = persist(self.execution, self._begin)
+        self._rows = islice(again, self.execution.statement.stats.rows_returned, None)
+        return list(islice(self._rows, count))
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the time that passes, and keep an error for every later fetch."""
+        began = time.monotonic()
+        try:
+            yield
+        except Error as error:
+            self._failure = error
+            raise
+        except BaseException as error:
+            self._failure = OperationalError(f"the statement was interrupted ({type(error).__name__})")
+            raise
+        finally:
+            self.execution.statement.stats.seconds += time.monotonic() - began
+
+    def close(self) -> None:
+        """Let go of the rows that were not fetched."""
+        self._failure = None
+        self._rows = iter(())
+        if self._cursor is not None:
+            with self._stepping(self.execution):
+                self._cursor.close(True)
+            self._cursor = None
+
+
+def persist(execution: Execution, run: Callable[[], _T]) -> _T:
+    """Run a statement, and once more for each demand that it turns out not to bear."""
+    while True:
+        try:
+            return run()
+        except apsw.SQLError as error:
+            _prepare_repeat(execution, error)
+
+
+def _prepare_repeat(execution: Execution, error: apsw.SQLError) -> None:
+    """Give up the demand that SQLite or APSW could not meet; raise the error where it was none of ours.
+
+    APSW 3.54 fails, with no text, to hand over at once the values of an IN that has none; 3.53 does not.
+    SQLite has no solution where two tables name each other's threads and nothing names one first; and it
+    misses one in a join of three with an OR, of whose branches it remembers the three cheapest ways only:
+    where all cost the same, the way that needs no other table stays among them.
+    """
+    demands = execution.demands
+    if str(error) == "<NULL>" and demands.lists_at_once:
+        execution.repeat(replace(demands, lists_at_once=False))
+    elif "no query solution" in str(error) and demands.narrow_first:
+        execution.repeat(replace(demands, narrow_first=False))
+    elif "no query solution" in str(error) and demands.scope_first:
+        execution.repeat(replace(demands, scope_first=False, narrow_first=True))
+    else:
+        raise error
+
+
+_FIELDS = {(resource.name, field.name): field for resource in RESOURCES for field in resource.fields}
+
+
+def _column(described: tuple[Any, ...]) -> Column:
+    """Give PEP 249's seven items for a column as SQLite describes it."""
+    name, declared, _, table, origin = described
+    field = _FIELDS.get((str(table).removeprefix(RETURNED_PREFIX), origin))
+    code = "JSON" if declared == "JSON_TEXT" else declared or None
+    return (name, code, None, None, None, None, None if field is None else field.nullable)
