@@ -14,7 +14,7 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 
 
 class Bound(NamedTuple):
-    """The values of a statement's parameters, in its order; ``lists`` are the texts that lists became."""
+    """The values of a statement's parameters, in its order; ``lists`` are the texts that only lists became."""
 
     values: tuple[SQLValue, ...]
     lists: frozenset[str]
@@ -28,7 +28,8 @@ def bind(names: Sequence[str | None], parameters: Parameters | None) -> Bound:
     """
     given = _ordered(names, () if parameters is None else parameters)
     values = tuple(_value(value) for value in given)
-    return Bound(values, frozenset(str(new) for old, new in zip(given, values, strict=True) if _is_list(old)))
+    lists = {str(new) for old, new in zip(given, values, strict=True) if _is_list(old)}
+    return Bound(values, frozenset(lists - {value for value in given if isinstance(value, str)}))
 
 
 def _ordered(names: Sequence[str | None], parameters: Parameters) -> Sequence[Any]:
@@ -40,7 +41,8 @@ def _ordered(names: Sequence[str | None], parameters: Parameters) -> Sequence[An
             f"parameters must be a sequence or a mapping, not {type(parameters).__name__}: for one value write (value,)"
         )
     if len(parameters) != len(names):
-        raise ProgrammingError(f"the statement takes {len(names)} values, and {len(parameters)} were given")
+        values = "1 value" if len(names) == 1 else f"{len(names)} values"
+        raise ProgrammingError(f"the statement takes {values}, not {len(parameters)}")
     return list(parameters)
 
 
@@ -92,8 +94,8 @@ def _number(value: Any) -> SQLValue:
     except TypeError:
         pass
     raise ProgrammingError(
-        f"a {type(value).__name__} cannot be bound: bind None, int, float, str, bytes, or a list or dict as JSON "
-        "(for a point in time int(moment.timestamp()), for other objects str(value))"
+        f"a value of type {type(value).__name__} cannot be bound: bind None, int, float, str, bytes, "
+        "or a list or dict as JSON (for a point in time int(moment.timestamp()), for other objects str(value))"
     )
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import quote
 
 from . import decode
 from .client import Client, Reply, Request
 from .decode import Page, Reader
-from .errors import DatabaseError, DataError, NotSupportedError, OperationalError, ProgrammingError
+from .errors import DatabaseError, DataError, InternalError, NotSupportedError, OperationalError, ProgrammingError
 from .resources import THREADS, Method, Resource
 from .statement import Statement
 from .types import Row
 
 _SEGMENTS_WITH_A_MEANING = (".", "..")
+_BASE_URL = "the base URL must end where /threads begins, such as https://host/v1"
+_ID_READER = decode.reader(THREADS, frozenset({"id"}))
 
 
 class PageQuery(NamedTuple):
@@ -27,10 +31,14 @@ class PageQuery(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A page, and the service's own clock when it gave it (Unix seconds, None where it did not say)."""
+    """A page, and the service's own clock when it gave it (Unix seconds, None where it did not say).
+
+    ``asked`` is when it was asked for, by the monotonic clock.
+    """
 
     page: Page
     date: float | None
+    asked: float
 
 
 class Calls:
@@ -48,13 +56,14 @@ class Calls:
 
         Raise NotSupportedError where the service cannot list the resource.
         """
+        asked = time.monotonic()
         reply = self._listing(resource, scope, query, statement)
         if reply.status == 404:
             self.confirm(scope or "", reply, statement)
             return None
         page = reader.page(reply.body, scope)
         statement.count(pages=1, rows_received=len(page.rows))
-        return Listed(page, reply.date)
+        return Listed(page, reply.date, asked)
 
     def _listing(self, resource: Resource, scope: str | None, query: PageQuery, statement: Statement) -> Reply:
         method = resource.method("SELECT", keyed=False)
@@ -97,7 +106,8 @@ class Calls:
         if reply.status == 404:
             self.confirm(key, reply, statement)
             return None
-        return reader.row(reply.body, scope)
+        with _applied():
+            return reader.row(reply.body, scope)
 
     def delete(self, resource: Resource, scope: str | None, key: str, statement: Statement) -> bool:
         """Delete one row and tell whether there was one.
@@ -109,7 +119,8 @@ class Calls:
         if reply.status == 404:
             self.confirm(key, reply, statement)
             return reply.repeated
-        return decode.deletion(reply.body) or reply.repeated
+        with _applied():
+            return decode.deletion(reply.body) or reply.repeated
 
     def confirm(self, key: str, reply: Reply, statement: Statement) -> None:
         """Return where a 404 says that ``key`` is unknown; raise OperationalError where there is no such API.
@@ -118,37 +129,55 @@ class Calls:
         """
         if self.client.confirmed or self.answers(statement) or decode.names(reply.body, key):
             return
-        raise self._no_api(reply)
+        raise self.no_api(reply)
 
     def answers(self, statement: Statement) -> bool:
         """Ask whether the API is at the address, by the cheapest listing there is: of one thread."""
-        return self._status_of_listing(statement) != 404
+        listed = self._list_one_thread(statement)
+        return listed is None or (listed.status != 404 and self.client.confirmed)
 
     def check(self, statement: Statement, scopes: Sequence[str]) -> bool:
         """Tell whether threads can be listed; raise OperationalError where the API is not there.
 
         Where they cannot, a thread is asked for: of the default scope, else one that cannot exist.
         """
-        if 200 <= self._status_of_listing(statement) < 300:
+        listed = self._list_one_thread(statement)
+        if listed is not None and listed.status != 404:
+            with self._is_api():
+                _ID_READER.page(listed.body, None)
             return True
         scope = scopes[0] if scopes else "thread_check"
         path = path_of(THREADS, THREADS.method("SELECT", keyed=True), key=scope)
         reply = self.client.send(Request("GET", path), statement)
-        if reply.status == 404 and not self.client.confirmed and not decode.names(reply.body, scope):
-            raise self._no_api(reply)
+        if reply.status != 404:
+            with self._is_api():
+                _ID_READER.row(reply.body, None)
+        elif not self.client.confirmed and not decode.names(reply.body, scope):
+            raise self.no_api(reply)
         return False
 
-    def _status_of_listing(self, statement: Statement) -> int:
+    def _list_one_thread(self, statement: Statement) -> Reply | None:
+        """Ask for a listing of one thread: a success, a 404, or None where the service refuses."""
         path = path_of(THREADS, THREADS.method("SELECT", keyed=False))
         try:
-            return self.client.send(Request("GET", path, (("limit", "1"),)), statement).status
-        except (DataError, NotSupportedError) as error:
-            return error.status or 400
+            return self.client.send(Request("GET", path, (("limit", "1"),)), statement)
+        except (DataError, NotSupportedError):
+            return None
 
-    def _no_api(self, reply: Reply) -> OperationalError:
+    @contextmanager
+    def _is_api(self) -> Iterator[None]:
+        """Say of a success that is no reply of the API, such as a page for people, that the address is wrong."""
+        try:
+            yield
+        except InternalError as error:
+            raise OperationalError(
+                f"{self.address} is reached, and there is no such API at that address: {error}; {_BASE_URL}"
+            ) from error
+
+    def no_api(self, reply: Reply) -> OperationalError:
+        """Say that a 404 means that the API is not there."""
         return OperationalError(
-            f"{self.address} answers 404: there is no such API at that address; "
-            "the base URL must end where /threads begins, such as https://host/v1",
+            f"{self.address} answers 404: there is no such API at that address; {_BASE_URL}",
             status=404,
             request_id=reply.request_id,
         )
@@ -171,6 +200,16 @@ class Calls:
         named = (f"'{key}'", f'"{key}"', resource.key_parameter)
         about = error.param in (resource.key, resource.key_parameter) or any(name in said for name in named)
         return error.status in (400, 422) and about
+
+
+@contextmanager
+def _applied() -> Iterator[None]:
+    """Say of a reply to a write that cannot be read that the write may have been applied."""
+    try:
+        yield
+    except InternalError as error:
+        error.outcome = "unknown"
+        raise
 
 
 def path_of(resource: Resource, method: Method, scope: str | None = None, key: str | None = None) -> str:

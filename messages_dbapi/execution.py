@@ -40,8 +40,8 @@ class Execution:
     used: dict[str, set[str]] = field(default_factory=dict)
     # The columns that a RETURNING list uses.
     returning: frozenset[str] = frozenset()
-    # JSON texts of the lists that were bound as parameters.
-    bound_lists: set[str] = field(default_factory=set)
+    # JSON texts of the lists that are bound as parameters.
+    bound_lists: frozenset[str] = frozenset()
     # Rows of a DELETE … RETURNING by their internal key, to be given back once they are deleted.
     doomed: dict[str, Row] = field(default_factory=dict)
     # Columns that the result shows as they are; only there may an unset parameter of the listing read NULL.
@@ -62,7 +62,8 @@ class Execution:
 
     def begin(self, lists: frozenset[str] = frozenset()) -> None:
         """Prepare for a further run of the text, with other parameters: what was read may have changed."""
-        self.bound_lists |= lists
+        # Where the text of the statement holds the same literal, the value may be that text.
+        self.bound_lists = frozenset(text for text in lists if f"'{text}'" not in self.text.sql)
         self.plans.clear()
         self.reading = self.new_reading()
         self._target_opened = False

@@ -197,7 +197,7 @@ class Reading:
         if listed is None:
             return None
         self.scopes_read += after is None
-        self._creation.note(scope, listed.page.rows)
+        self._creation.note(scope, query, listed)
         return listed.page
 
     def _release(self) -> None:

@@ -43,6 +43,7 @@ class Writing:
         self._statement = statement
         self._concurrency = concurrency
         self._pending: list[Write] = []
+        self._sent = 0
         self.rows: list[Row] = []
         self.count = 0
         self.ids: list[str] = []
@@ -73,15 +74,28 @@ class Writing:
             return
         batch = _Batch(writes, partial(self._send_one, reader), self._concurrency)
         try:
-            batch.run(self._statement)
+            self._run(batch, writes)
+            error = batch.error(self._sent)
+            if error is not None:
+                error.applied = self.count
+                error.ids = tuple(self.ids)
+                error.outcome = error.outcome or "failed"
+                raise error
         finally:
+            self._sent += count
+
+    def _run(self, batch: _Batch, writes: list[Write]) -> None:
+        try:
+            batch.run(self._statement)
+        except BaseException as error:
+            # Such as Ctrl-C, which has no outcome.
             self._take(writes, batch.answers)
-        error = batch.error()
-        if error is not None:
-            error.applied = self.count
-            error.ids = tuple(self.ids)
-            error.outcome = error.outcome or "failed"
-            raise error
+            error.add_note(
+                f"{self.count} rows of the statement were written ({', '.join(self.ids) or 'none'}); "
+                "one that was on its way may have been applied too."
+            )
+            raise
+        self._take(writes, batch.answers)
 
     def _take(self, writes: list[Write], answers: list[Row | None]) -> None:
         for write, answer in zip(writes, answers, strict=True):
@@ -120,8 +134,8 @@ class _Batch:
                 self._run_sequence(sequence)
             return
         with ThreadPoolExecutor(workers, thread_name_prefix="messages-dbapi") as pool:
-            futures = [pool.submit(self._run_sequence, sequence) for sequence in sequences]
             try:
+                futures = [pool.submit(self._run_sequence, sequence) for sequence in sequences]
                 for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                     future.result()
             except BaseException:
@@ -129,10 +143,20 @@ class _Batch:
                 statement.cancel()
                 raise
 
-    def error(self) -> Error | None:
-        """Give the error to raise: one whose outcome is unknown before any other, else the first one."""
-        ordered = [self._errors[place] for place in sorted(self._errors)]
-        return next((error for error in ordered if error.outcome == "unknown"), ordered[0] if ordered else None)
+    def error(self, before: int) -> Error | None:
+        """Give the error to raise: one whose outcome is unknown before any other, else the first one.
+
+        Its text names the row, ``before`` being those of earlier batches, and all others that are in doubt.
+        """
+        places = sorted(self._errors)
+        in_doubt = [place for place in places if self._errors[place].outcome == "unknown"]
+        if not places:
+            return None
+        place, *others = in_doubt or places[:1]
+        error = self._errors[place]
+        if before + len(self._writes) > 1:
+            error.args = (f"{error} {_row_in_doubt(before + place + 1, [before + other + 1 for other in others])}",)
+        return error
 
     def _sequences(self) -> list[list[int]]:
         sequences: dict[tuple[str | None, str | None], list[int]] = {}
@@ -150,3 +174,10 @@ class _Batch:
                 self._errors[place] = error
                 self._stopped.set()
                 return
+
+
+def _row_in_doubt(row: int, others: list[int]) -> str:
+    text = f"This was row {row} of the statement."
+    if not others:
+        return text
+    return f"{text} Of rows {', '.join(map(str, others))} too it is not known whether they were applied."

@@ -624,3 +624,21 @@ def test_a_thread_takes_no_other_column(service: Service, connection: Connection
         with pytest.raises(DataError, match="tool_resources"):
             connection.execute("INSERT INTO threads (tool_resources) VALUES ('[]')")
     assert not seen
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters"),
+    [
+        ("INSERT INTO messages (thread_id, role, content, attachments) VALUES (?, 'user', ?, ?)", ("[]", [])),
+        ("INSERT INTO messages (thread_id, role, content, attachments) VALUES (?, 'user', '[]', ?)", ([],)),
+    ],
+)
+def test_a_text_stays_text_beside_a_list_that_looks_like_it(
+    connection: Connection, operation: str, parameters: tuple[object, ...]
+) -> None:
+    """A message that says [] may have no attachments; earlier rows do not matter either."""
+    thread = connection.execute("INSERT INTO threads DEFAULT VALUES").lastrowid
+    cursor = connection.cursor()
+    cursor.executemany(operation, [(thread, *parameters), (thread, *parameters)])
+    cursor.execute("SELECT content_text, attachments FROM messages WHERE thread_id = ?", (thread,))
+    assert cursor.fetchall() == [("[]", "[]")] * 2
