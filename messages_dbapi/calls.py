@@ -11,7 +11,15 @@ from urllib.parse import quote
 from . import decode
 from .client import Client, Reply, Request
 from .decode import Page, Reader
-from .errors import DatabaseError, DataError, InternalError, NotSupportedError, OperationalError, ProgrammingError
+from .errors import (
+    DatabaseError,
+    DataError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    Outcome,
+    ProgrammingError,
+)
 from .resources import THREADS, Method, Resource
 from .statement import Statement
 from .types import Row
@@ -61,7 +69,8 @@ class Calls:
         if reply.status == 404:
             self.confirm(scope or "", reply, statement)
             return None
-        page = reader.page(reply.body, scope)
+        with self._reading(resource, scope, reply):
+            page = reader.page(reply.body, scope)
         statement.count(pages=1, rows_received=len(page.rows))
         return Listed(page, reply.date, asked)
 
@@ -95,7 +104,8 @@ class Calls:
             self.confirm(key, reply, statement)
             return None
         statement.count(rows_received=1)
-        return reader.row(reply.body, scope)
+        with self._reading(resource, scope, reply):
+            return reader.row(reply.body, scope)
 
     def modify(
         self, resource: Resource, scope: str | None, key: str, body: bytes, reader: Reader, statement: Statement
@@ -106,7 +116,7 @@ class Calls:
         if reply.status == 404:
             self.confirm(key, reply, statement)
             return None
-        with _applied():
+        with self._reading(resource, scope, reply, outcome="unknown"):
             return reader.row(reply.body, scope)
 
     def delete(self, resource: Resource, scope: str | None, key: str, statement: Statement) -> bool:
@@ -119,8 +129,21 @@ class Calls:
         if reply.status == 404:
             self.confirm(key, reply, statement)
             return reply.repeated
-        with _applied():
+        with self._reading(resource, scope, reply, outcome="unknown"):
             return decode.deletion(reply.body) or reply.repeated
+
+    @contextmanager
+    def _reading(
+        self, resource: Resource, scope: str | None, reply: Reply, *, outcome: Outcome | None = None
+    ) -> Iterator[None]:
+        """Say of a reply that cannot be read where it came from, and of a write that it may have been applied."""
+        try:
+            yield
+        except InternalError as error:
+            place = resource.name if scope is None else f"{resource.name} of {scope}"
+            error.args = (f"{self.address}, {place}: {error}",)
+            error.status, error.request_id, error.outcome = reply.status, reply.request_id, outcome
+            raise
 
     def confirm(self, key: str, reply: Reply, statement: Statement) -> None:
         """Return where a 404 says that ``key`` is unknown; raise OperationalError where there is no such API.
@@ -200,16 +223,6 @@ class Calls:
         named = (f"'{key}'", f'"{key}"', resource.key_parameter)
         about = error.param in (resource.key, resource.key_parameter) or any(name in said for name in named)
         return error.status in (400, 422) and about
-
-
-@contextmanager
-def _applied() -> Iterator[None]:
-    """Say of a reply to a write that cannot be read that the write may have been applied."""
-    try:
-        yield
-    except InternalError as error:
-        error.outcome = "unknown"
-        raise
 
 
 def path_of(resource: Resource, method: Method, scope: str | None = None, key: str | None = None) -> str:

@@ -8,7 +8,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Never, Self
 
 from . import errors
 from .binding import Parameters
@@ -192,15 +192,17 @@ def connect(
     local: str | os.PathLike[str] | None = None,
     attach: Mapping[str, str | os.PathLike[str]] | None = None,
     allow_insecure: bool | None = None,
+    **unknown: Never,
 ) -> Connection:
     """Open a connection; nothing is requested before the first statement.
 
     ``url`` is ``messages://`` (embedded, in memory), ``messages:///store.db`` (embedded, in that file),
     ``messages://:KEY@host/base/path`` (a service over https) or ``messages+http://…`` (plain http on this
-    machine). Without one, ``MESSAGES_URL``, ``base_url`` or ``OPENAI_BASE_URL`` says where to go. An
+    machine). Without one, ``base_url``, ``MESSAGES_URL`` or ``OPENAI_BASE_URL`` says where to go. An
     argument wins over the same option in the URL. Raise InterfaceError for what has no meaning.
     """
-    arguments = {name: value for name, value in locals().items() if name != "url" and value is not None}
+    named = {name: value for name, value in locals().items() if name not in ("url", "unknown")}
+    arguments = {name: value for name, value in named.items() if value is not None} | unknown
     return open_connection(resolve(url, arguments, os.environ))
 
 

@@ -53,8 +53,11 @@ class Engine:
             self._connection = self._open()
 
     def _open(self) -> apsw.Connection:
-        connection = apsw.Connection(self._options.local or ":memory:", statementcachesize=0)
-        connection.set_busy_timeout(_BUSY_MILLISECONDS)
+        with _naming("local", self._options.local):
+            connection = apsw.Connection(self._options.local or ":memory:", statementcachesize=0)
+            connection.set_busy_timeout(_BUSY_MILLISECONDS)
+            # The first that reads the file, and so the first that fails if it is none of SQLite's.
+            connection.execute("PRAGMA schema_version").fetchall()
         for setting, value in _SETTINGS:
             connection.config(setting, value)
         host = Host(self._execution, self._as_text)
@@ -76,7 +79,8 @@ class Engine:
         for name, path in self._options.attach:
             if not os.path.exists(path):
                 raise InterfaceError(f"attach.{name}={path}: there is no such file")
-            connection.execute(f'ATTACH ? AS "{name}"', (path,))
+            with _naming(f"attach.{name}", path):
+                connection.execute(f'ATTACH ? AS "{name}"', (path,))
 
     def _shield(self, *, warn: bool = False) -> None:
         """Keep the service's names the service's where a local file has a table of that name."""
@@ -289,9 +293,8 @@ class Engine:
         if rolled_back:
             self._shield()
         if rolled_back and sent:
-            warnings.warn(
-                errors.Warning(f"rollback cannot undo the {sent} rows that were written to the service"), stacklevel=4
-            )
+            rows = "1 row that was" if sent == 1 else f"{sent} rows that were"
+            warnings.warn(errors.Warning(f"rollback cannot undo the {rows} written to the service"), stacklevel=4)
 
     def commit(self) -> None:
         """Commit the changes of local tables; those of the service stand already."""
@@ -311,6 +314,15 @@ class Engine:
         """Close the connection; an open transaction of local tables is undone."""
         with self.lock, translated(self._seal):
             self._connection.close(True)
+
+
+@contextmanager
+def _naming(option: str, path: str | None) -> Iterator[None]:
+    """Say which file it is that cannot be opened."""
+    try:
+        yield
+    except (apsw.CantOpenError, apsw.NotADBError) as error:
+        raise InterfaceError(f"{option}={path}: {error}; name a SQLite file, in a folder that exists") from error
 
 
 def _create_modules(connection: apsw.Connection, resource: Resource, host: Host) -> None:

@@ -70,10 +70,10 @@ class Execution:
         self._earlier = self.writing.pending
 
     def repeat(self, demands: Demands) -> None:
-        """Prepare for the same run once more, with fewer demands; what was read is kept."""
+        """Prepare to compile the same text once more, with fewer demands."""
         self.demands = demands
+        self.plans.clear()
         self._target_opened = False
-        self.writing.forget(self._earlier)
 
     def send(self, count: int | None = None) -> None:
         """Send the writes gathered so far, or the first ``count`` of them."""

@@ -66,6 +66,10 @@ class Plan:
     is_update: bool = False
 
 
+# APSW 3.54 fails, and crashes Python 3.12 and later, where the values of an IN that has none are asked for.
+_HANDS_OVER_LISTS = tuple(map(int, apsw.apsw_version().split(".")[:2])) < (3, 54)
+
+
 @dataclass(frozen=True)
 class Demands:
     """What is asked of SQLite's plans.
@@ -75,7 +79,7 @@ class Demands:
     more terms is cheaper.
     """
 
-    lists_at_once: bool = True
+    lists_at_once: bool = _HANDS_OVER_LISTS
     scope_first: bool = True
     narrow_first: bool = True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -33,7 +32,6 @@ class Run:
         # Hold the connection, and be in the middle of the statement, while SQLite steps.
         self._stepping = stepping
         self._cursor: apsw.Cursor | None = None
-        self._begin: Callable[[], Iterator[Row]] = lambda: iter(())
         self._rows: Iterator[Row] = iter(())
         self._failure: Error | None = None
 
@@ -41,8 +39,7 @@ class Run:
         """Compile a text, describe its result, and take its first step."""
         cursor.exec_trace = self._describe
         self._cursor = cursor
-        self._begin = partial(cursor.execute, sql, values, can_cache=False)
-        self._rows = persist(self.execution, self._begin)
+        self._rows = persist(self.execution, partial(cursor.execute, sql, values, can_cache=False))
 
     def _describe(self, cursor: apsw.Cursor, sql: str, bindings: object) -> bool:
         columns = cursor.description_full
@@ -52,30 +49,21 @@ class Run:
 
     def buffer_all(self) -> None:
         """Run to the end now, and keep the rows."""
-        self._rows = iter(self._next(None))
+        self._rows = iter(list(self._rows))
 
     def fetch(self, count: int | None) -> list[Row]:
         """Give the next rows, all of them for None; once a fetch has failed, so does every later one."""
         if self._failure is not None:
             raise self._failure
         with self.timed(), self._stepping(self.execution):
-            rows = self._next(count)
+            rows = list(islice(self._rows, count))
         self.execution.statement.stats.rows_returned += len(rows)
         return rows
-
-    def _next(self, count: int | None) -> list[Row]:
-        try:
-            return list(islice(self._rows, count))
-        except apsw.SQLError as error:
-            _prepare_repeat(self.execution, error)
-        again = persist(self.execution, self._begin)
-        self._rows = islice(again, self.execution.statement.stats.rows_returned, None)
-        return list(islice(self._rows, count))
 
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Count the time that passes, and keep an error for every later fetch."""
-        began = time.monotonic()
+        self.execution.statement.stats.start()
         try:
             yield
         except Error as error:
@@ -85,7 +73,7 @@ class Run:
             self._failure = OperationalError(f"the statement was interrupted ({type(error).__name__})")
             raise
         finally:
-            self.execution.statement.stats.seconds += time.monotonic() - began
+            self.execution.statement.stats.stop()
 
     def close(self) -> None:
         """Let go of the rows that were not fetched."""
@@ -107,17 +95,14 @@ def persist(execution: Execution, run: Callable[[], _T]) -> _T:
 
 
 def _prepare_repeat(execution: Execution, error: apsw.SQLError) -> None:
-    """Give up the demand that SQLite or APSW could not meet; raise the error where it was none of ours.
+    """Give up the demand that SQLite could not meet; raise the error where it was none of ours.
 
-    APSW 3.54 fails, with no text, to hand over at once the values of an IN that has none; 3.53 does not.
-    SQLite has no solution where two tables name each other's threads and nothing names one first; and it
+    There is no solution where two tables name each other's threads and nothing names one first. And SQLite
     misses one in a join of three with an OR, of whose branches it remembers the three cheapest ways only:
     where all cost the same, the way that needs no other table stays among them.
     """
     demands = execution.demands
-    if str(error) == "<NULL>" and demands.lists_at_once:
-        execution.repeat(replace(demands, lists_at_once=False))
-    elif "no query solution" in str(error) and demands.narrow_first:
+    if "no query solution" in str(error) and demands.narrow_first:
         execution.repeat(replace(demands, narrow_first=False))
     elif "no query solution" in str(error) and demands.scope_first:
         execution.repeat(replace(demands, scope_first=False, narrow_first=True))

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .errors import OperationalError
 
@@ -28,7 +28,22 @@ class Stats:
     retries: int = 0
     threads_missing: int = 0
     bytes_received: int = 0
-    seconds: float = 0.0
+    _spent: float = field(default=0.0, repr=False)
+    _since: float | None = field(default=None, repr=False)
+
+    @property
+    def seconds(self) -> float:
+        """Give the time that has passed in ``execute`` and the fetches, the one under way included."""
+        since = self._since
+        return self._spent + (0.0 if since is None else time.monotonic() - since)
+
+    def start(self) -> None:
+        """Note that time begins to pass."""
+        self._since = time.monotonic()
+
+    def stop(self) -> None:
+        """Note that no more time passes."""
+        self._spent, self._since = self.seconds, None
 
 
 class Statement:

@@ -187,7 +187,7 @@ def attached(name: str, value: object) -> tuple[str, str]:
     """Read a schema name and the file under it."""
     if not _SCHEMA_NAME.fullmatch(name) or name.lower() in _TAKEN_SCHEMAS:
         taken = ", ".join(_TAKEN_SCHEMAS)
-        raise ValueError(f"a name of letters, digits and '_' that is not one of {taken}, and {name!r} is not")
+        raise ValueError(f"names of letters, digits and '_' other than {taken}, and {name!r} is none")
     return name, file(value)
 
 

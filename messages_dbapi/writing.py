@@ -57,10 +57,6 @@ class Writing:
         """Take a write in; nothing is sent before ``send``."""
         self._pending.append(write)
 
-    def forget(self, count: int) -> None:
-        """Drop the writes that were taken in after the first ``count``."""
-        del self._pending[count:]
-
     def send(self, reader: Reader, count: int | None = None) -> None:
         """Send what was gathered, or the first ``count`` writes of it.
 
@@ -155,7 +151,8 @@ class _Batch:
         place, *others = in_doubt or places[:1]
         error = self._errors[place]
         if before + len(self._writes) > 1:
-            error.args = (f"{error} {_row_in_doubt(before + place + 1, [before + other + 1 for other in others])}",)
+            rows = _row_in_doubt(before + place + 1, [before + other + 1 for other in others])
+            error.args = (f"{str(error).rstrip('.')}. {rows}",)
         return error
 
     def _sequences(self) -> list[list[int]]:

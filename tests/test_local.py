@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +152,19 @@ def test_a_local_file_keeps_its_tables(service: Service, file: Path) -> None:
     plain = apsw.Connection(str(file))
     assert plain.execute("SELECT name FROM sqlite_schema").fetchall() == [("t",)]
     plain.close()
+
+
+def test_a_file_that_cannot_be_opened_is_named(service: Service, tmp_path: Path) -> None:
+    text, folder = tmp_path / "notes.txt", tmp_path / "nowhere" / "local.db"
+    text.write_text("no database, and longer than the heading of one: " * 4)
+    for option, path, options in (
+        ("local", text, {"local": text}),
+        ("local", folder, {"local": folder}),
+        ("attach.app", text, {"attach": {"app": text}}),
+        ("attach.app", folder, {"attach": {"app": folder}}),
+    ):
+        with pytest.raises(InterfaceError, match=re.escape(f"{option}={path}: ")):
+            service.connect(**options)
 
 
 def test_a_close_undoes_an_open_transaction(service: Service, file: Path) -> None:

@@ -68,12 +68,20 @@ def test_all_is_what_is_exported() -> None:
     assert messages_dbapi.__all__ == sorted(messages_dbapi.__all__, key=lambda name: (not name.isupper(), name))
 
 
+def test_an_unknown_argument_is_an_interface_error() -> None:
+    """As in a URL; a type checker sees it before."""
+    with pytest.raises(messages_dbapi.InterfaceError, match=r"pagesize.*page_size"):
+        messages_dbapi.connect("messages://", pagesize=5)  # type: ignore[arg-type]  # what the test is about
+
+
 def test_connect_has_every_option_as_a_parameter() -> None:
     parameters = inspect.signature(messages_dbapi.connect).parameters
-    assert tuple(parameters) == ("url", *OPTION_NAMES)
+    *named, unknown = parameters
+    assert tuple(named) == ("url", *OPTION_NAMES)
+    assert parameters[unknown].kind is inspect.Parameter.VAR_KEYWORD
     assert all(parameter.annotation is not inspect.Parameter.empty for parameter in parameters.values())
     assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in OPTION_NAMES)
-    assert all(parameter.default is None for parameter in parameters.values())
+    assert all(parameters[name].default is None for name in named)
     assert len(OPTIONS) == len(set(OPTION_NAMES))
 
 

@@ -207,3 +207,22 @@ def test_a_slow_statement_does_not_block_cancel(service: Service, connection: Co
         time.sleep(0.001)
     thread.join()
     assert len(failures) == 1
+
+
+def test_seconds_are_live(connection: Connection) -> None:
+    """Another thread sees time pass in a statement under way, and no more of it afterwards."""
+    cursor = connection.cursor()
+    seen: list[float] = []
+
+    def look() -> None:
+        while not seen or (seen[-1] == 0 and len(seen) < 10_000):
+            seen.append(cursor.stats.seconds)
+            time.sleep(0.001)
+
+    watcher = threading.Thread(target=look)
+    numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) SELECT max(i) FROM n"
+    watcher.start()
+    cursor.execute(numbers)
+    watcher.join()
+    assert seen[-1] > 0
+    assert cursor.stats.seconds == cursor.stats.seconds >= seen[-1]
