@@ -16,6 +16,7 @@ from .errors import (
     ProgrammingError,
     Warning,
 )
+from .sharing import Shared
 from .types import (
     BINARY,
     DATETIME,
@@ -61,6 +62,7 @@ __all__ = [
     "NotSupportedError",
     "OperationalError",
     "ProgrammingError",
+    "Shared",
     "Time",
     "TimeFromTicks",
     "Timestamp",

@@ -52,16 +52,23 @@ class Connection:
     ProgrammingError = errors.ProgrammingError
     NotSupportedError = errors.NotSupportedError
 
-    def __init__(self, options: Options, client: Client, store: Store | None = None) -> None:
+    def __init__(self, options: Options, client: Client, store: Store | None = None, keeps: object = None) -> None:
         self._closed = True
         self.options = options
         self._client = client
+        # The store to close with the connection, and what must not go before it.
         self._store = store
+        self._keeps = keeps
         self._calls = Calls(client, describe(options))
         self._cursors: weakref.WeakSet[Cursor] = weakref.WeakSet()
         self._lock = threading.Lock()
         self.engine = Engine(options, self._calls)
         self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether the connection is closed."""
+        return self._closed
 
     @property
     def autocommit(self) -> bool:
@@ -96,6 +103,11 @@ class Connection:
         """Undo the changes of local tables; warn if the service was written to since the last commit."""
         self.check_open()
         self.engine.rollback()
+
+    def reset(self) -> None:
+        """Undo the changes of local tables, and warn of nothing: what a pool does with a connection it gets back."""
+        self.check_open()
+        self.engine.rollback(warn=False)
 
     def cancel(self) -> None:
         """End every statement under way, from another thread; the connection stays usable."""
@@ -202,16 +214,23 @@ def connect(
     argument wins over the same option in the URL. Raise InterfaceError for what has no meaning.
     """
     named = {name: value for name, value in locals().items() if name not in ("url", "unknown")}
-    arguments = {name: value for name, value in named.items() if value is not None} | unknown
-    return open_connection(resolve(url, arguments, os.environ))
+    return open_connection(resolve(url, named | unknown, os.environ))
 
 
-def open_connection(options: Options) -> Connection:
-    """Open a connection with options that are resolved already."""
+def open_connection(options: Options, store: Store | None = None, keeps: object = None) -> Connection:
+    """Open a connection with options that are resolved already.
+
+    An embedded service uses ``store``, which then stays open; ``keeps`` lives as long as the connection.
+    """
     if not options.embedded:
-        return Connection(options, Client(options))
+        return Connection(options, Client(options), keeps=keeps)
+    used = store or _open_store(options)
+    client = Client(options, EmbeddedAdapter(Application(used)))
+    return Connection(options, client, None if store else used, keeps)
+
+
+def _open_store(options: Options) -> Store:
     try:
-        store = Store(options.store, create=not options.read_only)
+        return Store(options.store, create=not options.read_only)
     except UnicodeError as error:
         raise InterfaceError(f"{options.store!r} cannot be the name of a file: {error}") from error
-    return Connection(options, Client(options, EmbeddedAdapter(Application(store))), store)

@@ -97,7 +97,8 @@ class Cursor:
         return operation
 
     def _start(self, text: Text, sets: Iterable[Parameters | None]) -> Self:
-        self._forget()
+        self._stop()
+        self._run = None
         self._statement = self._connection.new_statement()
         self._run = self._connection.engine.start(text, sets, self._statement, self._messages)
         return self
@@ -146,18 +147,17 @@ class Cursor:
         """Do nothing: values are given whole."""
 
     def close(self) -> None:
-        """Let go of the rows that were not fetched; the cursor is unusable from now on."""
+        """Let go of the rows that were not fetched; what was counted and created can still be asked for."""
         if not self._closed:
-            self._forget()
+            self._stop()
             self._closed = True
             self._connection.forget(self)
 
-    def _forget(self) -> None:
-        run, self._run = self._run, None
+    def _stop(self) -> None:
         self._fetched = 0
         self._messages.clear()
-        if run is not None:
-            run.close()
+        if self._run is not None:
+            self._run.close()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -280,6 +280,9 @@ class Engine:
         text = run.execution.text
         for parameters in sets:
             values, _ = bind(text.parameters, parameters)
+            if text.verb == "SAVEPOINT":
+                # Else its RELEASE would commit, and leave nothing to roll back.
+                self._begin_transaction()
             run.execution.begin()
             run.open(self._connection.cursor(), text.sql, _pick(values, text.sql_parameters))
         if text.kind == "DDL":
@@ -303,11 +306,13 @@ class Engine:
                 self._connection.execute("COMMIT")
             self._ended(rolled_back=False)
 
-    def rollback(self) -> None:
+    def rollback(self, *, warn: bool = True) -> None:
         """Undo the changes of local tables; warn where some of the service's cannot be undone."""
         with self.lock, translated(self._seal):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            if not warn:
+                self._sent = 0
             self._ended(rolled_back=True)
 
     def close(self) -> None:

@@ -31,6 +31,7 @@ FLOORS = (
     "engine",
     "cursor",
     "connection",
+    "sharing",
     "__init__ demo",
     "arguments",
     "cli",
@@ -50,7 +51,7 @@ EMBEDDED_FLOORS = (
 SHARED = {"errors", "resources"}
 
 LIBRARIES = {
-    "apsw": "__init__ engine functions plan run seal selection table translation "
+    "apsw": "__init__ engine functions plan run seal selection sharing table translation "
     "embedded.database embedded.listing embedded.store",
     "msgspec": "decode",
     "requests": "client exchange fault session embedded.transport",
