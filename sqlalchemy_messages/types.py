@@ -1,0 +1,87 @@
+"""The column types of the service's tables, which leave to the driver what the driver knows how to bind."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import BigInteger, String, func, types
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import Dialect
+
+from messages_dbapi.resources import FieldType
+
+
+class JSON(sqlite.JSON):
+    """An array or object of the service: a list or dict in Python.
+
+    A list or dict is sent as JSON, a ``str`` as that text. Compared with a list or dict it is equal
+    whatever the order of the keys.
+    """
+
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(none_as_null=True)
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Bind values as they are: the driver tells a list, which must be parts, from a text."""
+
+    def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        """Write a value into the SQL text."""
+
+        def process(value: Any) -> str:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            return _quoted(text)
+
+        return process
+
+    class Comparator(types.JSON.Comparator):
+        """Compare documents by what they mean."""
+
+        def operate(self, op: Callable[..., Any], *other: Any, **kwargs: Any) -> Any:
+            """Build the expression of an operator."""
+            if op in (operator.eq, operator.ne) and isinstance(other[0], list | dict):
+                return func.json_equal(self.expr, other[0], type_=BigInteger) == int(op is operator.eq)
+            return super().operate(op, *other, **kwargs)
+
+    comparator_factory = Comparator  # type: ignore[assignment]  # of this type's own values only
+
+
+class Timestamp(sqlite.DATETIME):
+    """A point in time as a ``datetime`` in UTC without a zone; an aware one is bound as its time in UTC."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Bind values as they are: the driver writes them as the service's table has them."""
+
+    def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        """Write a value into the SQL text."""
+        return lambda value: _quoted(_timestamp_text(value))
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        """Read the text of a row."""
+        return lambda value: None if value is None else datetime.datetime.fromisoformat(value)
+
+
+def _timestamp_text(value: datetime.datetime | datetime.date | str) -> str:
+    if isinstance(value, datetime.datetime):
+        moment = value if value.tzinfo is None else value.astimezone(datetime.UTC).replace(tzinfo=None)
+        return moment.isoformat(sep=" ")
+    return str(value)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+COLUMN_TYPES: dict[FieldType, type[types.TypeEngine[Any]]] = {
+    "string": String,
+    "integer": BigInteger,
+    "array": JSON,
+    "object": JSON,
+}
