@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, date, datetime, time
 from typing import Any, NamedTuple
 
 from .errors import DataError, ProgrammingError
@@ -87,6 +88,15 @@ def _json(value: Any) -> str:
         raise ProgrammingError(f"a {type(value).__name__} that is bound must be JSON: {error}") from error
 
 
+def _moment(value: datetime) -> str:
+    """Write a point in time as the service's are written: in UTC, a naive one as it is."""
+    try:
+        moment = value if value.utcoffset() is None else value.astimezone(UTC)
+    except (OverflowError, ValueError) as error:  # ValueError: such as that of pandas.NaT
+        raise DataError(f"{value} is no point in time in the years 1 to 9999, in UTC") from error
+    return moment.replace(tzinfo=None).isoformat(" ")
+
+
 def _number(value: Any) -> SQLValue:
     """Take numbers of other libraries (numpy), and refuse what has no meaning of its own in SQL."""
     try:
@@ -94,8 +104,9 @@ def _number(value: Any) -> SQLValue:
     except TypeError:
         pass
     raise ProgrammingError(
-        f"a value of type {type(value).__name__} cannot be bound: bind None, int, float, str, bytes, "
-        "or a list or dict as JSON (for a point in time int(moment.timestamp()), for other objects str(value))"
+        f"a value of type {type(value).__name__} cannot be bound: bind None, int, float, str, bytes, a date, datetime "
+        "or time, or a list or dict as JSON (for other objects str(value); where a column holds Unix seconds "
+        "int(moment.timestamp()))"
     )
 
 
@@ -108,4 +119,6 @@ _CONVERSIONS: tuple[tuple[Any, Callable[[Any], SQLValue]], ...] = (
     (bytes, bytes),
     ((bytearray, memoryview), bytes),
     ((list, tuple, dict), _json),
+    (datetime, _moment),  # before date, of which it is a subclass
+    ((date, time), lambda value: value.isoformat()),
 )

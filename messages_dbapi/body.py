@@ -13,6 +13,7 @@ from .resources import (
     METADATA_PAIRS,
     METADATA_VALUE_LENGTH,
     ROLES,
+    SCHEMA,
     Hidden,
     Method,
     Resource,
@@ -87,6 +88,16 @@ def _written_field(resource: Resource, name: str) -> str | None:
     if isinstance(column, Hidden):
         return column.field if column.purpose == "write" else None
     return None if column is None else name
+
+
+def problem_of_write(resource: Resource, kind: str) -> str | None:
+    """Say why a resource cannot be written at all; None where it can."""
+    if not resource.read_only:
+        return None
+    return (
+        f"{kind} on {resource.name} is not available: {SCHEMA}.{resource.name} is read-only, a form of "
+        f"{resource.form_of} for reading; write to {SCHEMA}.{resource.form_of}"
+    )
 
 
 def problem_of_update(resource: Resource, name: str) -> str | None:

@@ -2,7 +2,7 @@
 
 A row is a tuple of SQL values. The first are always the key and the time of the object and, where the
 resource has one, its scope, because paging, ordering, merging and writing need them; the used columns
-follow.
+follow. The time is in Unix seconds there, whatever form its column has.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from operator import attrgetter
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
 from .errors import InternalError
 from .resources import FieldType, Hidden, Resource
+from .timestamps import timestamp
 from .types import Row, SQLValue
 
 KEY, TIME, SCOPE = 0, 1, 2
@@ -66,9 +67,11 @@ _PAIR_OR_ESCAPE = re.compile(
 
 
 class _Source(NamedTuple):
+    """A field of the reply with its type there, and the readable form that is made of it."""
+
     field: str
     type: FieldType
-    as_text: bool = False
+    form: Literal["text", "timestamp"] | None = None
 
 
 class Reader:
@@ -167,14 +170,20 @@ def _positions(resource: Resource, columns: Iterable[str]) -> dict[str, int]:
 
 
 def _leading(resource: Resource) -> tuple[str, ...]:
-    return (resource.key, resource.time) if resource.scope is None else (resource.key, resource.time, resource.scope)
+    time = resource.field(resource.time).source or resource.time
+    return (resource.key, time) if resource.scope is None else (resource.key, time, resource.scope)
 
 
 def _source(resource: Resource, name: str) -> _Source:
-    column = next(column for column in resource.columns if column.name == name)
+    column = next((column for column in resource.columns if column.name == name), None)
+    if column is None:  # the seconds of a time whose column is a timestamp
+        return _Source(name, "integer")
     if isinstance(column, Hidden):
-        return _Source(column.field or name, "array", as_text=True)
-    return _Source(column.name, column.type)
+        return _Source(column.field or name, "array", "text")
+    if column.source is None:
+        return _Source(name, column.type)
+    is_timestamp = column.type == "timestamp"
+    return _Source(column.source, "integer", "timestamp") if is_timestamp else _Source(column.source, "array", "text")
 
 
 def _struct_type(field_type: FieldType) -> tuple[Any, Any]:
@@ -186,13 +195,24 @@ def _struct_type(field_type: FieldType) -> tuple[Any, Any]:
 
 
 def _is_json(source: _Source) -> bool:
-    return source.type in ("array", "object") and not source.as_text
+    return source.type in ("array", "object") and source.form is None
 
 
 def _converter(source: _Source) -> Callable[[Any], SQLValue] | None:
-    if source.as_text:
+    if source.form == "timestamp":
+        return _timestamp
+    if source.form == "text":
         return _content_text
     return _json_text if _is_json(source) else None
+
+
+def _timestamp(seconds: int | None) -> str | None:
+    try:
+        return None if seconds is None else timestamp(seconds)
+    except OverflowError as error:
+        raise InternalError(
+            f"the service sent {seconds} for the time of a row, which is not in the years 0001 to 9999"
+        ) from error
 
 
 def _json_text(raw: msgspec.Raw) -> str | None:

@@ -172,6 +172,9 @@ class Engine:
             raise NotSupportedError(NO_ATTACH)
         if text.target is None:
             return
+        problem = body.problem_of_write(_DECLARED[text.target], text.kind)
+        if problem is not None:
+            raise NotSupportedError(problem)
         if self._options.read_only:
             raise NotSupportedError(f"{text.kind} on {text.target} is refused: the connection is read_only")
         if text.conflict not in (None, "ABORT"):
@@ -333,11 +336,13 @@ def _naming(option: str, path: str | None) -> Iterator[None]:
 def _create_modules(connection: apsw.Connection, resource: Resource, host: Host) -> None:
     # The casts: APSW's protocol names the optional methods as well.
     table = cast("apsw.VTModule", Module(resource, host))
-    returned = cast("apsw.VTModule", Module(resource, host, returned=True))
     # Eponymous too: a view in a file cannot name another schema, but finds such a table in its own.
     connection.create_module(
         resource.name, table, use_bestindex_object=True, use_no_change=True, iVersion=2, eponymous=True
     )
+    if resource.read_only:
+        return
+    returned = cast("apsw.VTModule", Module(resource, host, returned=True))
     connection.create_module(
         RETURNED_PREFIX + resource.name, returned, use_bestindex_object=True, eponymous=True, eponymous_only=True
     )

@@ -3,6 +3,10 @@
 A term is taken exactly or not at all. Terms on the scope, the time and the parameters of the listing are
 taken over wholly; other equalities only narrow what is delivered, and SQLite checks them again, so that
 affinities and mixed types stay its own.
+
+Of a comparison with a timestamp SQLite shows neither the value while it plans nor the affinity of the other
+side, by which a number is compared as text or as a number: unless a text is seen, SQLite checks it again, and
+LIMIT is let go of where the value turns out to be a number.
 """
 
 from __future__ import annotations
@@ -88,12 +92,14 @@ class Demands:
 class _Offer:
     """What is taken of one offer of SQLite, while it is being looked at.
 
-    ``lists_at_once``: the values of an IN come together, not in one scan each.
+    ``lists_at_once``: the values of an IN come together, not in one scan each. ``unsure``: of the rows that
+    the terms select, SQLite may drop some.
     """
 
     lists_at_once: bool
     terms: list[Term] = field(default_factory=list)
     exact: bool = True
+    unsure: bool = False
     scoped: bool = False
     unusable_scope: bool = False
     single_scope: bool = False
@@ -152,8 +158,7 @@ class Planner:
         elif name == self._resource.scope and operator in (*EQUAL, _IS_NULL) and _is_binary(info, index):
             self._take_scope(info, index, operator, offer)
         elif name == self._resource.time and operator in (*EQUAL, *_RANGES):
-            exact = operator not in _PERHAPS_WEAKER and not info.get_aConstraintUsage_in(index)
-            _take(info, index, name, operator, offer, exact=exact)
+            self._take_time(info, index, operator, offer)
         elif name in self._keys | self._narrowing and operator in EQUAL and _is_binary(info, index):
             _take(info, index, name, operator, offer, exact=False)
             offer.keyed |= name in self._keys
@@ -172,6 +177,17 @@ class Planner:
         _take(info, index, self._resource.scope or "", operator, offer, exact=True)
         offer.scoped = True
         offer.single_scope |= not is_list
+
+    def _take_time(self, info: apsw.IndexInfo, index: int, operator: int, offer: _Offer) -> None:
+        has_timestamps = self._resource.has_timestamps
+        if has_timestamps and not _is_binary(info, index):
+            offer.exact = False
+            return
+        exact = operator not in _PERHAPS_WEAKER and not info.get_aConstraintUsage_in(index)
+        _take(info, index, self._resource.time, operator, offer, exact=exact)
+        if has_timestamps and operator not in EQUAL and not isinstance(info.get_aConstraint_rhs(index), str):
+            offer.unsure = True
+            info.set_aConstraintUsage_omit(index, False)
 
     def _order(self, info: apsw.IndexInfo, offer: _Offer) -> tuple[bool, bool]:
         """Tell whether the order asked for is the listing's, and which way."""
@@ -204,6 +220,9 @@ def _take(info: apsw.IndexInfo, index: int, name: str, operator: int, offer: _Of
 def _take_limits(info: apsw.IndexInfo, indexes: list[int], offer: _Offer) -> None:
     """Take LIMIT and OFFSET together or not at all; an unusable one may not be marked."""
     if not all(info.get_aConstraint_usable(index) for index in indexes):
+        return
+    # SQLite counts the rows of a LIMIT itself, but what an OFFSET has left out here is lost to it.
+    if offer.unsure and any(info.get_aConstraint_op(index) == OFFSET for index in indexes):
         return
     for index in indexes:
         offer.terms.append(Term("", info.get_aConstraint_op(index)))

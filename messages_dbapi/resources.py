@@ -13,7 +13,7 @@ from typing import Literal
 SCHEMA = "openai.assistants"
 SHORT_SCHEMA = "assistants"
 
-FieldType = Literal["string", "integer", "array", "object"]
+FieldType = Literal["string", "integer", "timestamp", "array", "object"]
 Verb = Literal["SELECT", "INSERT", "UPDATE", "DELETE"]
 
 # key: the id under its parameter's name. write: a field of the request body.
@@ -23,6 +23,7 @@ Purpose = Literal["key", "write", "text", "list"]
 TYPE_CODES: dict[FieldType, str] = {
     "string": "VARCHAR",
     "integer": "BIGINT",
+    "timestamp": "TIMESTAMP",
     "array": "JSON",
     "object": "JSON",
 }
@@ -38,6 +39,8 @@ class Field:
     nullable: bool = True
     # The service gives it a value where a create names none.
     generated: bool = False
+    # The field of the reply whose readable form it is: of Unix seconds a timestamp, of content its text.
+    source: str | None = None
 
     @property
     def type_code(self) -> str:
@@ -75,7 +78,8 @@ class Resource:
     ``scope`` is the column that says which listing a row stands in (None: the service has one
     listing), ``key`` the column that identifies a row in it. ``create`` and ``modify`` are the fields
     that such a call may send, ``required`` those that a create must. A listing is in order of
-    ``time``, in Unix seconds, and ``filters`` are the fields it can be narrowed by.
+    ``time``, which the reply gives in Unix seconds, and ``filters`` are the fields it can be narrowed by.
+    ``form_of`` names the resource of which this is another form, to be read only: that one is written.
     """
 
     name: str
@@ -86,10 +90,11 @@ class Resource:
     scope: str | None
     key: str
     time: str
-    create: tuple[str, ...]
-    required: tuple[str, ...]
-    modify: tuple[str, ...]
+    create: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    modify: tuple[str, ...] = ()
     filters: tuple[str, ...] = ()
+    form_of: str | None = None
 
     @cached_property
     def columns(self) -> tuple[Field | Hidden, ...]:
@@ -100,6 +105,16 @@ class Resource:
     def list_parameters(self) -> frozenset[str]:
         """Name the columns that are parameters of the listing."""
         return frozenset(column.name for column in self.hidden if column.purpose == "list")
+
+    @property
+    def read_only(self) -> bool:
+        """Tell whether no method writes it."""
+        return all(method.verb == "SELECT" for method in self.methods)
+
+    @cached_property
+    def has_timestamps(self) -> bool:
+        """Tell whether its time is shown as a timestamp, which is a text, and not in Unix seconds."""
+        return self.field(self.time).type == "timestamp"
 
     @cached_property
     def key_parameter(self) -> str:
@@ -237,11 +252,47 @@ THREADS = Resource(
     key="id",
     time="created_at",
     create=("metadata", "tool_resources"),
-    required=(),
     modify=("metadata", "tool_resources"),
 )
 
-RESOURCES = (MESSAGES, THREADS)
+TRANSCRIPT = Resource(
+    name="transcript",
+    description="What was said in a thread, as people read it: the messages with their text and time, oldest first.",
+    fields=(
+        Field("thread_id", "string", "The thread that the message belongs to.", nullable=False),
+        Field("id", "string", "Names the message, here and in messages.", nullable=False, generated=True),
+        Field(
+            "created",
+            "timestamp",
+            "When the message was created, in UTC: YYYY-MM-DD HH:MM:SS.",
+            nullable=False,
+            generated=True,
+            source="created_at",
+        ),
+        Field("role", "string", "Who speaks: user or assistant.", nullable=False),
+        Field(
+            "text",
+            "string",
+            "The text parts of the content, one after the other on lines of their own.",
+            source="content",
+        ),
+        MESSAGES.field("run_id"),
+        MESSAGES.field("assistant_id"),
+        MESSAGES.field("metadata"),
+    ),
+    hidden=(
+        Hidden("message_id", "string", "The id of the message, as the methods name it.", "key", "id"),
+        *_LIST_PARAMETERS,
+    ),
+    methods=MESSAGES.methods_of("SELECT"),
+    scope="thread_id",
+    key="id",
+    time="created",
+    filters=MESSAGES.filters,
+    form_of="messages",
+)
+
+RESOURCES = (MESSAGES, THREADS, TRANSCRIPT)
 
 # Limits of the service on what may be sent: code points, pairs, rows a page.
 CONTENT_LENGTH = 256_000

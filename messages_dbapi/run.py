@@ -110,6 +110,8 @@ def _prepare_repeat(execution: Execution, error: apsw.SQLError) -> None:
         raise error
 
 
+# The service's columns that are declared with an affinity of text, by what they are.
+_CODES = {"JSON_TEXT": "JSON", "TIMESTAMP_TEXT": "TIMESTAMP"}
 _FIELDS = {(resource.name, field.name): field for resource in RESOURCES for field in resource.fields}
 
 
@@ -117,5 +119,5 @@ def _column(described: tuple[Any, ...]) -> Column:
     """Give PEP 249's seven items for a column as SQLite describes it."""
     name, declared, _, table, origin = described
     field = _FIELDS.get((str(table).removeprefix(RETURNED_PREFIX), origin))
-    code = "JSON" if declared == "JSON_TEXT" else declared or None
+    code = _CODES.get(declared, declared or None)
     return (name, code, None, None, None, None, None if field is None else field.nullable)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import apsw
 
-from .body import problem_of_update
+from .body import problem_of_update, problem_of_write
 from .resources import RESOURCES, SCHEMA, SHORT_SCHEMA, Resource
 
 # Pragmas that only read the schema, by whether they may have an argument.
@@ -101,7 +101,7 @@ class Seal:
         if cause is not None:
             return f"a trigger ({cause}) cannot {verb} on the service"
         # Asked while the statement is compiled, so that nothing is read for an UPDATE that cannot be.
-        return problem_of_update(resource, column) if verb == "UPDATE" else None
+        return problem_of_write(resource, verb) or (problem_of_update(resource, column) if verb == "UPDATE" else None)
 
 
 def _schema_change(schema: str) -> str | None:

@@ -17,6 +17,7 @@ from .errors import DataError, NotSupportedError
 from .plan import EQUAL, LIMIT, OFFSET, Plan, Term, misuse_of
 from .resources import PAGE_SIZE, Resource
 from .scan import Selection
+from .timestamps import EARLIEST, LATEST, first_after, first_from
 from .types import SQLValue
 
 
@@ -66,6 +67,8 @@ class _Binding:
         self._parameters: dict[str, SQLValue] = {}
         self._skip = 0
         self._wanted: int | None = None
+        # SQLite may drop rows that the terms select: then it counts to LIMIT alone.
+        self._is_sure = True
 
     def values(self, arguments: list[object]) -> Values:
         for term, argument in zip(self._plan.terms, arguments, strict=True):
@@ -113,7 +116,7 @@ class _Binding:
             self._filters.append((name, next(iter(texts))))
 
     def _bound(self, term: Term, values: list[SQLValue]) -> None:
-        bounds = [bounds for value in values if (bounds := _bounds(term.operator, value)) is not None]
+        bounds = [bounds for value in values if (bounds := self._bounds(term.operator, value)) is not None]
         low = min((low for low, _ in bounds), default=math.inf)
         high = max((high for _, high in bounds), default=-math.inf)
         if low == math.inf or high == -math.inf:
@@ -122,6 +125,14 @@ class _Binding:
             self._low = max(int(low), self._low if self._low is not None else int(low))
         if high < math.inf:
             self._high = min(int(high), self._high if self._high is not None else int(high))
+
+    def _bounds(self, operator: int, value: SQLValue) -> tuple[float, float] | None:
+        if not self._resource.has_timestamps:
+            return _bounds(operator, value)
+        if isinstance(value, int | float) and operator not in EQUAL:
+            self._is_sure = False
+            return _number_bounds(operator, self._as_text(value) if isinstance(value, float) else str(value))
+        return _timestamp_bounds(operator, value)
 
     def _set_parameter(self, name: str, values: list[SQLValue]) -> None:
         if len(values) != 1:
@@ -145,7 +156,7 @@ class _Binding:
             descending=self._plan.descending if self._plan.ordered else order_descending,
             merged=self._plan.ordered,
             skip=self._skip,
-            wanted=self._wanted,
+            wanted=self._wanted if self._is_sure else None,
             page_size=int(size) if isinstance(size, int) else None,
         )
 
@@ -189,6 +200,36 @@ def _bounds(operator: int, value: SQLValue) -> tuple[float, float] | None:
     if operator == apsw.SQLITE_INDEX_CONSTRAINT_LT:
         return (-math.inf, -math.inf if number == -math.inf else -_floor(-number) - 1)
     return (-math.inf, _floor(number))
+
+
+_LOWER = (apsw.SQLITE_INDEX_CONSTRAINT_GT, apsw.SQLITE_INDEX_CONSTRAINT_GE)
+
+
+def _timestamp_bounds(operator: int, value: SQLValue) -> tuple[float, float] | None:
+    """Give the inclusive bounds, in seconds, that a comparison sets to a timestamp; None where none can meet it.
+
+    It is one of texts, and a blob sorts above every text.
+    """
+    if isinstance(value, bytes):
+        return (-math.inf, LATEST) if operator not in (*EQUAL, *_LOWER) else None
+    if not isinstance(value, str):
+        return None
+    first, after = first_from(value), first_after(value)
+    if operator in EQUAL:
+        low, high = float(first), float(after - 1)
+    elif operator in _LOWER:
+        low, high = after if operator == apsw.SQLITE_INDEX_CONSTRAINT_GT else first, math.inf
+    else:
+        low, high = -math.inf, (after if operator == apsw.SQLITE_INDEX_CONSTRAINT_LE else first) - 1
+    return (low, high) if low <= high and low <= LATEST and high >= EARLIEST else None
+
+
+def _number_bounds(operator: int, text: str) -> tuple[float, float] | None:
+    """Give bounds that a timestamp keeps to in either comparison with a number, given as its text.
+
+    With a column of numbers it is one of numbers, and every text sorts above those; else one of texts.
+    """
+    return (EARLIEST, math.inf) if operator in _LOWER else _timestamp_bounds(operator, text)
 
 
 def _floor(number: float) -> float:

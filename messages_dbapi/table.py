@@ -17,10 +17,12 @@ from .selection import Values, bind
 from .types import Row, SQLValue
 from .writing import Write
 
-# JSON itself would have numeric affinity, and tables made from a SELECT would turn texts into numbers.
+# JSON and TIMESTAMP themselves would have numeric affinity, and tables made from a SELECT would turn texts
+# into numbers.
 _DECLARED_TYPES: dict[FieldType, str] = {
     "string": "VARCHAR",
     "integer": "BIGINT",
+    "timestamp": "TIMESTAMP_TEXT",
     "array": "JSON_TEXT",
     "object": "JSON_TEXT",
 }

@@ -15,7 +15,7 @@ PACKAGE = Path(messages_dbapi.__file__).parent
 
 # From the ground up; rooms of one floor do not know each other.
 FLOORS = (
-    "errors types resources retry exchange",
+    "errors types resources timestamps retry exchange",
     "statement address scope lexer functions binding body decode printing",
     "credentials names conditions fault listing seal",
     "values reader translation",

@@ -10,7 +10,7 @@ import pytest
 from messages_dbapi import errors
 from messages_dbapi.embedded.documents import Draft
 from messages_dbapi.options import OPTION_NAMES
-from messages_dbapi.resources import MESSAGES
+from messages_dbapi.resources import MESSAGES, TRANSCRIPT, Resource
 from messages_dbapi.sql import split
 
 from .service import Service
@@ -46,10 +46,11 @@ def test_sql_examples_run(service: Service) -> None:
     connection.close()
 
 
-def test_columns_table_is_the_declaration() -> None:
-    """Names, types and descriptions of the 14 columns."""
-    declared = [[f"`{field.name}`", field.type, field.description] for field in MESSAGES.fields]
-    assert _table_rows("column") == declared
+@pytest.mark.parametrize(("heading", "resource"), [("column", MESSAGES), ("column of transcript", TRANSCRIPT)])
+def test_columns_table_is_the_declaration(heading: str, resource: Resource) -> None:
+    """Names, types and descriptions of the 14 columns, and of those of the transcript."""
+    declared = [[f"`{field.name}`", field.type, field.description] for field in resource.fields]
+    assert _table_rows(heading) == declared
 
 
 def test_methods_table_is_the_declaration() -> None:

@@ -207,6 +207,57 @@ LISTINGS = {
         lambda n: 1 if n else 2,
     ),
 }
+# What a statement on messages is on their transcript; times are compared in shapes of their own.
+_IN_TRANSCRIPT = (
+    *(("messages", "transcript"), ("created_at DESC", "created DESC"), ("BY created_at", "BY created")),
+    *(
+        ("max(created_at)", "max(created)"),
+        ("min(created_at)", "min(created)"),
+        ("content", "text"),
+        ("status", "role"),
+    ),
+)
+
+
+def of_transcript(sql: str) -> str:
+    """Write a statement on messages as one on their transcript."""
+    for old, new in _IN_TRANSCRIPT:
+        sql = sql.replace(old, new)
+    return sql
+
+
+LISTINGS |= {
+    f"transcript: {name}": shape._replace(sql=sql)
+    for name, shape in LISTINGS.items()
+    if "created_at" not in (sql := of_transcript(shape.sql))
+}
+IN_TRANSCRIPT = "SELECT id FROM transcript WHERE thread_id = '{t}'"
+LISTINGS |= {
+    "transcript: since": Shape(
+        f"{IN_TRANSCRIPT} AND created > (SELECT datetime({FIRST - 1} + max(0, {{n}} - 150), 'unixepoch'))",
+        newer(150),
+        order="desc",
+    ),
+    "transcript: since, newest first": Shape(
+        f"{IN_TRANSCRIPT} AND created >= datetime({FIRST} + max(0, {{n}} - 50), 'unixepoch') ORDER BY created DESC",
+        newer(50),
+        order="desc",
+    ),
+    "transcript: until": Shape(f"{IN_TRANSCRIPT} AND created < '2023-11-14 22:15:50'", lambda n: pages(min(151, n))),
+    "transcript: until the end of the day": Shape(f"{IN_TRANSCRIPT} AND created < '2023-11-14T22:15:50'", pages),
+    "transcript: before, newest 10": Shape(
+        f"{IN_TRANSCRIPT} AND created < '2023-11-14T' ORDER BY created DESC LIMIT 10 OFFSET 5", one, order="desc"
+    ),
+    "transcript: until, limited": Shape(f"{IN_TRANSCRIPT} AND created < '2023-11-14 22:15:50' LIMIT 20", one),
+    "transcript: between": Shape(
+        f"{IN_TRANSCRIPT} AND created BETWEEN '2023-11-14' AND '2023-11-14 22:13:29'", pages, order="desc"
+    ),
+    "transcript: self-join on a range": Shape(
+        "SELECT count(*) FROM transcript a JOIN transcript b ON b.created BETWEEN a.created AND "
+        "datetime(a.created, '+9 seconds') WHERE a.thread_id = '{t}' AND b.thread_id = '{t}' AND b.role = 'assistant'",
+        pages,
+    ),
+}
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -217,7 +268,7 @@ def test_listing(library: Service, reading: Connection, name: str, n: int) -> No
     assert len(seen) == shape.requests(n)
     assert {request.query["order"] for request in seen} == {shape.order}
     asked = [int(request.query["limit"]) for request in seen]
-    if name == "union all, limited":
+    if name.endswith("union all, limited"):
         assert asked == [5] * len(seen)
     else:
         assert asked == sizes(len(seen), shape.wanted)
@@ -257,9 +308,10 @@ def test_the_messages_behind_one_are_asked_for_alone(library: Service, reading: 
 
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("key", ["id", "message_id"])
-def test_point_read(library: Service, reading: Connection, key: str, n: int) -> None:
+@pytest.mark.parametrize("table", ["messages", "transcript"])
+def test_point_read(library: Service, reading: Connection, table: str, key: str, n: int) -> None:
     last = f"msg_thread_{n}_{n - 1}"
-    sql = f"SELECT * FROM messages WHERE {key} = ? AND thread_id = ?"
+    sql = f"SELECT * FROM {table} WHERE {key} = ? AND thread_id = ?"
     cursor, seen = run(library, reading, sql, last, f"thread_{n}")
     assert [request.path for request in seen] == [f"/v1/threads/thread_{n}/messages/{last}"]
     assert cursor.stats.rows_received == (1 if n else 0)
@@ -289,6 +341,15 @@ NOTHING = (
     f"{ANY} AND created_at = 1.5",
     f"{ANY} AND created_at > 5 AND created_at < 5",
     f'{ANY} AND "limit" = NULL',
+    "SELECT * FROM transcript WHERE 1=0",
+    "SELECT * FROM transcript LIMIT 0",
+    f"{IN_TRANSCRIPT} AND created > 'text'",
+    f"{IN_TRANSCRIPT} AND created < '0001'",
+    f"{IN_TRANSCRIPT} AND created = '2023-11-14T22:13:20'",
+    f"{IN_TRANSCRIPT} AND created IN ('2023', 5, NULL)",
+    f"{IN_TRANSCRIPT} AND created >= x'00'",
+    f"{IN_TRANSCRIPT} AND created > '2024' AND created < '2024'",
+    f"{IN_TRANSCRIPT} AND created = NULL",
     "EXPLAIN QUERY PLAN SELECT * FROM messages",
     "EXPLAIN SELECT * FROM messages WHERE thread_id = '{t}'",
     "EXPLAIN DELETE FROM messages WHERE thread_id = '{t}'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -647,6 +648,36 @@ def test_wrong_parameters_are_a_programming_error(alone: Connection, sql: str, p
 def test_values_that_sqlite_cannot_hold_are_a_data_error(alone: Connection, value: object) -> None:
     with pytest.raises(DataError):
         alone.execute("SELECT ?", (value,))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (datetime.datetime(2026, 1, 2, 3, 4, 5), "2026-01-02 03:04:05"),
+        (datetime.datetime(2026, 1, 2, 3, 4, 5, 600), "2026-01-02 03:04:05.000600"),
+        (datetime.datetime(1, 1, 1), "0001-01-01 00:00:00"),
+        (
+            datetime.datetime(2026, 1, 1, 0, 30, tzinfo=datetime.timezone(datetime.timedelta(hours=1))),
+            "2025-12-31 23:30:00",
+        ),
+        (datetime.date(2026, 1, 2), "2026-01-02"),
+        (datetime.time(1, 2, 3), "01:02:03"),
+        (datetime.time(1, 2, 3, 4), "01:02:03.000004"),
+    ],
+)
+def test_moments_are_bound_as_text(alone: Connection, value: object, text: str) -> None:
+    assert alone.execute("SELECT ?, typeof(?)", (value, value)).fetchone() == (text, "text")
+
+
+def test_a_moment_that_has_no_time_in_utc_is_a_data_error(alone: Connection) -> None:
+    early = datetime.datetime(1, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))
+    with pytest.raises(DataError, match="0001-01-01 00:00:00"):
+        alone.execute("SELECT ?", (early,))
+
+
+def test_what_cannot_be_bound_is_told_what_can_be(alone: Connection) -> None:
+    with pytest.raises(ProgrammingError, match=r"timedelta cannot be bound: .* a date, datetime or time"):
+        alone.execute("SELECT ?", (datetime.timedelta(1),))
 
 
 def test_any_number_of_ids_can_be_bound(service: Service, connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, TypeVar
@@ -23,6 +24,20 @@ _TIMES = (
     *(b"1700000003", b"", None, 2**63 - 1, -(2**63), 9.3e18, -9.3e18, float("inf"), -float("inf"), 1e300, 0, 3, -1),
 )
 _NEAR = tuple(BASE + n / 2 for n in range(-2, 15))
+_STAMPS = tuple(f"2023-11-14 22:13:{second}" for second in range(19, 28))  # BASE is 22:13:20
+_MOMENTS = (
+    *_STAMPS,
+    *_STAMPS,
+    *("2023-11-14T22:13:22", "2023-11-14 22:13:22.500000", "2023-11-14 22:13:22Z", "2023-11-14 22:13:2", "2023-11-14"),
+    *("2023-11", "2023", "2", "1970-01-01 00:00:03", "1970-01-01 00:00:07", "1970-01-01", "-1", "", " ", "zzz", "é"),
+    *("2023-11-14 22:13:23\x00", "2023-11-14 22:13:23 ", "9999-12-31 23:59:59", "9999-12-31 23:59:59.5", "0001-01-01"),
+    *(BASE + 2, 5, 2023, 2024, 2023.5, -1, 3.0, 1e300, float("inf"), 2**63 - 1, None),
+    *(b"2023-11-14 22:13:22", b"", b"2", b"z"),
+)
+# Their texts are between the times of old messages and of the others.
+_NUMBERS_BETWEEN = (2000, 2000.5, 1999, 1_980_000_000)
+_PADDED = tuple(f"{stamp}  " for stamp in _STAMPS)
+_NEAR_MOMENTS = (*_STAMPS, *(f"{stamp}.500000" for stamp in _STAMPS), "2023-11-14T22:13:23")
 _COMPARISONS = ("=", "<", "<=", ">", ">=", "<>", "==", "IS", "IS NOT", "!=")
 _TEXT_COLUMNS = ("role", "status", "run_id", "object", "assistant_id", "id")
 _SPELLINGS = (
@@ -35,6 +50,38 @@ _SPELLINGS = (
 )
 _LIMITS = (0, 1, 1, 2, 3, 5, 7, 10, 25, 1000, -1, 2**40)
 _OFFSETS = (0, 1, 2, 3, 5, 11, 100, -1)
+# What a transcript has in the place of a column of messages.
+_IN_TRANSCRIPT = {
+    "created_at": "created",
+    "completed_at": "created",
+    "content": "text",
+    "content_text": "text",
+    "status": "role",
+    "object": "text",
+    "attachments": "metadata",
+    "incomplete_details": "metadata",
+}
+
+
+# How many of the references to messages are to their transcript.
+_TRANSCRIPTS = 0.3
+
+
+def _is_transcript(alias: str) -> bool:
+    return alias.startswith("w")
+
+
+def _table(alias: str) -> str:
+    return "transcript" if _is_transcript(alias) else "messages"
+
+
+def _column(alias: str, name: str) -> str:
+    """Name a column of messages as the form of an alias has it."""
+    return f"{alias}.{_IN_TRANSCRIPT.get(name, name) if _is_transcript(alias) else name}"
+
+
+def _time(alias: str) -> str:
+    return _column(alias, "created_at")
 
 
 class Generator:
@@ -63,6 +110,7 @@ class Generator:
             (2, self._keyed),
             (4, self._viewed),
             (3, self._keyset),
+            (8, self._timed),
         ]
         return self._random.choices([kind for _, kind in kinds], [weight for weight, _ in kinds])[0]()
 
@@ -77,12 +125,17 @@ class Generator:
     def _value(self, value: Any) -> Value:
         return Value(value, bound=self._chance(0.4) or (isinstance(value, str) and "\x00" in value))
 
-    def _alias(self) -> str:
+    def _alias(self, like: str | None = None) -> str:
+        """Make an alias, whose letter says of which form of the messages it is; ``like`` is one of the same form."""
         self._aliases += 1
-        return f"{self._one('abmtx')}{self._aliases}"
+        is_transcript = self._chance(_TRANSCRIPTS) if like is None else _is_transcript(like)
+        return f"{'w' if is_transcript else self._one('abmtx')}{self._aliases}"
 
     def _messages(self, alias: str, join: str = "", on: tuple[Predicate, ...] = ()) -> Source:
-        return Source("messages", alias, join, on, self._one(_SPELLINGS))
+        spelling = self._one(_SPELLINGS)
+        if _is_transcript(alias):
+            spelling = re.sub("messages", "transcript", spelling, flags=re.IGNORECASE)
+        return Source(_table(alias), alias, join, on, spelling)
 
     # Values of the columns
 
@@ -131,14 +184,17 @@ class Generator:
             return Term((f"{column} = ", self._thread_id()), named, single=True)
 
         def row_value() -> Term:
-            other, value = self._one((("role", "user"), ("run_id", "run_1"), ("created_at", BASE + 2)))
-            return Term((f"({column}, {a}.{other}) = (", self._thread_value(), ", ", self._value(value), ")"), named)
+            time = "2023-11-14 22:13:22" if _is_transcript(a) else BASE + 2
+            other, value = self._one((("role", "user"), ("run_id", "run_1"), ("created_at", time)))
+            return Term(
+                (f"({column}, {_column(a, other)}) = (", self._thread_value(), ", ", self._value(value), ")"), named
+            )
 
         def row_values() -> Term:
             rows: list[Piece] = []
             for _ in range(self._random.randint(1, 3)):
-                rows += [", (" if rows else "(", self._thread_value(), ", ", self._value(self._one(_NEAR)), ")"]
-            return Term((f"({column}, {a}.created_at) IN (VALUES ", *rows, ")"), named)
+                rows += [", (" if rows else "(", self._thread_value(), ", ", self._near_value(a), ")"]
+            return Term((f"({column}, {_time(a)}) IN (VALUES ", *rows, ")"), named)
 
         return [
             *((8, equal), (4, listed), (2, bound_list), (3, selected), (2, scalar), (1, row_value)),
@@ -196,15 +252,29 @@ class Generator:
         ]
         return Term(self._one(options), mentions=mentions)
 
-    def _time_value(self) -> Value:
-        return self._value(self._one(_TIMES))
+    def _time_value(self, a: str) -> Value:
+        return self._value(self._one(_MOMENTS if _is_transcript(a) else _TIMES))
+
+    def _near_value(self, a: str) -> Value:
+        return self._value(self._one(_NEAR_MOMENTS if _is_transcript(a) else _NEAR))
+
+    def _number(self, value: Value) -> tuple[Piece, ...]:
+        """Make a number of a value, which gives the other side of a comparison numeric affinity too."""
+        return (f"CAST({self._one(('5 + ', '', ''))}", value, f" AS {self._one(('INTEGER', 'NUMERIC', 'REAL'))})")
+
+    def _second_value(self, a: str) -> Value:
+        """Give one of the times that messages have."""
+        second = self._random.randint(0, 6)
+        return self._value(_STAMPS[1 + second] if _is_transcript(a) else BASE + second)
 
     def _time_term(self, a: str) -> Term:
-        value = self._time_value
-        column = f"{a}.created_at"
+        def value() -> Value:
+            return self._time_value(a)
+
+        column, z = _time(a), self._alias()
         options: list[tuple[Piece, ...]] = [
             (f"{column} {self._one(_COMPARISONS)} ", value()),
-            (f"{column} {self._one(_COMPARISONS)} ", value()),
+            (f"{column} {self._one(_COMPARISONS)} ", *self._number(value())),
             (value(), f" {self._one(('<', '>', '<=', '>=', '='))} {column}"),
             (f"{column} {self._one(('', 'NOT '))}BETWEEN ", value(), " AND ", value()),
             (f"{column} > ", value(), f" AND {column} <= ", value()),
@@ -217,7 +287,11 @@ class Generator:
             (f"{column} {self._one(('>', '<=', '='))} (SELECT max(at) FROM picks)",),
             (f"{column} {self._one(('IS NULL', 'NOTNULL'))}",),
             (f"{column} % 2 = ", self._value(self._one((0, 1)))),
-            (f"{column} = ", Select(("max(z.created_at)",), (Source("messages", "z"),), (_link(a, "z", outer=True),))),
+            (f"{column} = ", Select((f"max({_time(z)})",), (self._messages(z),), (_link(a, z, outer=True),))),
+            (
+                f"{column} {self._one(('LIKE', 'GLOB', 'LIKE'))} ",
+                self._value(self._one(("2023%", "2023*", "%:2_", "17*"))),
+            ),
         ]
         return Term(self._one(options))
 
@@ -239,7 +313,7 @@ class Generator:
         return Term(pieces, names=frozenset({a}) if "VALUES" in str(pieces) else frozenset(), keys=True)
 
     def _text_term(self, a: str) -> Term:
-        column = f"{a}.{self._one(_TEXT_COLUMNS)}"
+        column = _column(a, self._one(_TEXT_COLUMNS))
         value = self._text_value
         values = [value() for _ in range(self._random.randint(1, 4))]
         options: list[tuple[Piece, ...]] = [
@@ -258,7 +332,7 @@ class Generator:
             ),
             (f"{column} {self._one(('IS NULL', 'NOTNULL', 'IS NOT NULL'))}",),
             (f"{column} BETWEEN ", value(), " AND ", value()),
-            (f"({column}, {a}.status) {self._one(('=', '>'))} (", value(), ", 'completed')"),
+            (f"({column}, {_column(a, 'status')}) {self._one(('=', '>'))} (", value(), ", 'completed')"),
             (f"upper({column}) = ", value()),
             (f"coalesce({column}, '') = ", value()),
             (f"CASE WHEN {column} = 'user' THEN 1 WHEN {a}.run_id IS NULL THEN 0 END",),
@@ -266,6 +340,8 @@ class Generator:
         return Term(self._one(options), keys=column.endswith(".id"))
 
     def _json_term(self, a: str) -> Term:
+        if _is_transcript(a):
+            return self._said_term(a)
         options: list[tuple[Piece, ...]] = [
             (f"{a}.metadata ->> 'k' = ", self._value(self._one(("v", "V")))),
             (f"{a}.metadata {self._one(('=', '<>', 'IS'))} ", self._value("{}")),
@@ -284,6 +360,18 @@ class Generator:
         oracle = (f"{a}.role = ", *pieces[1:]) if role else None
         return Term(pieces, oracle=oracle)
 
+    def _said_term(self, a: str) -> Term:
+        options: list[tuple[Piece, ...]] = [
+            (f"{a}.text {self._one(('=', 'LIKE', '>', 'IS'))} ", self._value(self._one(("hello", "5", "%o%", 5)))),
+            (f"{a}.text IN ('hello', ", self._text_value(), ")"),
+            (f"{a}.metadata ->> 'k' = ", self._value(self._one(("v", "V")))),
+            (f"length({a}.text) > ", self._value(5)),
+            (f"date({a}.created) = ", self._value(self._one(("2023-11-14", "1970-01-01")))),
+            (f"strftime('%S', {a}.created) > ", self._value("22")),
+            (f"unixepoch({a}.created) {self._one(_COMPARISONS)} ", self._value(self._one(_NEAR))),
+        ]
+        return Term(self._one(options))
+
     def _subquery_term(self, a: str) -> Term:
         z = self._alias()
         exists = Select(("1",), (self._messages(z),), (_link(a, z, outer=True), self._pairing(a, z)))
@@ -295,7 +383,7 @@ class Generator:
             (count, f" {self._one(('>', '='))} ", self._value(self._one((0, 1, 2)))),
             (self._one(("", "NOT ")), "EXISTS ", note),
             (f"{a}.id {self._one(('', 'NOT '))}IN ", ids),
-            (f"{a}.created_at >= (SELECT min(created_at) FROM of_one)",),
+            (f"{_time(a)} >= (SELECT min(created_at) FROM of_one)",),
         ]
         pieces = self._one(options)
         return Term(pieces, keys=ids in pieces)
@@ -305,8 +393,8 @@ class Generator:
         column = self._one(("run_id", "run_id", "id", "created_at", "role", "status"))
         operator = self._one(("=", "=", "=", "IS", "<", ">="))
         if self._chance(0.1):
-            return Term((f"{a}.created_at - {b}.created_at = 1",))
-        return Term((f"{a}.{column} {operator} {b}.{column}",))
+            return Term((f"{_time(a)} - {_time(b)} = 1",))
+        return Term((f"{_column(a, column)} {operator} {_column(b, column)}",))
 
     def _term(self, a: str, depth: int = 2) -> Predicate:
         if depth and self._chance(0.18):
@@ -343,17 +431,17 @@ class Generator:
             *("content_text", "completed_at", "assistant_id", "attachments", "incomplete_details", "object"),
         )
         expressions = (
-            f"{a}.created_at % 5",
+            f"{_time(a)} % 5",
             f"upper({a}.role)",
             f"{a}.metadata ->> 'k'",
-            f"{a}.run_id || '-' || {a}.status",
-            f"json_extract({a}.content, '$[0].text.value')",
-            f"typeof({a}.created_at)",
+            f"{a}.run_id || '-' || {_column(a, 'status')}",
+            f"date({a}.created)" if _is_transcript(a) else f"json_extract({a}.content, '$[0].text.value')",
+            f"typeof({_time(a)})",
             "1",
             "NULL",
-            f"{a}.content_text COLLATE NOCASE",
+            f"{_column(a, 'content_text')} COLLATE NOCASE",
         )
-        chosen = [f"{a}.{self._one(names)}" for _ in range(self._random.randint(1, 4))]
+        chosen = [_column(a, self._one(names)) for _ in range(self._random.randint(1, 4))]
         if self._chance(0.3):
             chosen.append(self._one(expressions))
         return tuple(chosen)
@@ -362,7 +450,7 @@ class Generator:
         if self._chance(0.3):
             return ()
         suffix = self._one(("", " DESC", " DESC", " ASC", " NULLS FIRST", " DESC NULLS LAST", " DESC NULLS FIRST"))
-        time = Key(Term((f"{a}.created_at",)), suffix=suffix)
+        time = Key(Term((_time(a),)), suffix=suffix)
         if self._chance(0.5):
             return (time,)
         keys = [time] if self._chance(0.6) else []
@@ -373,9 +461,9 @@ class Generator:
     def _key(self, a: str) -> Key:
         column = self._one(("id", "thread_id", "role", "run_id", "status", "thread_id", "id"))
         if self._chance(0.15):
-            return Key(Term((self._one((f"{a}.created_at % 3", f"+{a}.created_at", f"length({a}.content)")),)))
+            return Key(Term((self._one((f"{_time(a)} % 3", f"+{_time(a)}", f"length({_column(a, 'content')})")),)))
         nocase = self._chance(0.25)
-        return Key(Term((f"{a}.{column}",)), nocase=nocase, suffix=self._one(("", " DESC", " NULLS LAST")))
+        return Key(Term((_column(a, column),)), nocase=nocase, suffix=self._one(("", " DESC", " NULLS LAST")))
 
     def _limits(self, chance: float = 0.4) -> dict[str, Any]:
         if not self._chance(chance):
@@ -401,17 +489,18 @@ class Generator:
         a = self._alias()
         where: list[Predicate] = [self._thread_term(a)]
         if self._chance(0.5):
-            value = self._value(self._one(_TIMES if self._chance(0.5) else _NEAR))
-            where.append(Term((f"{a}.created_at {self._one(('=', '<', '<=', '>', '>=', 'IS'))} ", value)))
+            value = self._time_value(a) if self._chance(0.5) else self._near_value(a)
+            side = self._number(value) if self._chance(0.2) else (value,)
+            where.append(Term((f"{_time(a)} {self._one(('=', '<', '<=', '>', '>=', 'IS'))} ", *side)))
         if self._chance(0.2):
             where.append(Term((f"{a}.run_id = ", self._value(self._one(("run_1", "7", "RUN_1", 7))))))
         if self._chance(0.25):
-            operator, value = self._one(("<", "<=", ">", ">=")), self._value(BASE + self._random.randint(0, 6))
-            where.append(Term((f"({a}.created_at, {a}.id) {operator} (", value, ", ", self._id_value(), ")")))
+            operator, value = self._one(("<", "<=", ">", ">=")), self._second_value(a)
+            where.append(Term((f"({_time(a)}, {a}.id) {operator} (", value, ", ", self._id_value(), ")")))
         orders: list[tuple[Key, ...]] = [
-            (Key(Term((f"{a}.thread_id",))), Key(Term((f"{a}.created_at",)), suffix=self._one(("", " DESC")))),
-            (Key(Term((f"{a}.created_at",))), Key(Term((f"{a}.id",)))),
-            (Key(Term((f"{a}.created_at",)), suffix=" DESC"),),
+            (Key(Term((f"{a}.thread_id",))), Key(Term((_time(a),)), suffix=self._one(("", " DESC")))),
+            (Key(Term((_time(a),))), Key(Term((f"{a}.id",)))),
+            (Key(Term((_time(a),)), suffix=" DESC"),),
             (self._key(a),),
             (),
             self._order(a),
@@ -424,23 +513,41 @@ class Generator:
         """Ask for the next few messages after one, as applications page."""
         a = self._alias()
         named = Term((f"{a}.thread_id = ", self._value(self._one(THREADS))), frozenset({a}), single=True)
-        operator, value = self._one(("<", "<=", ">", ">=")), self._value(BASE + self._random.randint(0, 6))
-        after = Term((f"({a}.created_at, {a}.id) {operator} (", value, ", ", self._id_value(), ")"))
+        operator, value = self._one(("<", "<=", ">", ">=")), self._second_value(a)
+        after = Term((f"({_time(a)}, {a}.id) {operator} (", value, ", ", self._id_value(), ")"))
         suffix = self._one(("", " DESC"))
-        order = tuple(Key(Term((f"{a}.{name}",)), suffix=suffix) for name in ("created_at", "id"))
+        order = tuple(Key(Term((_column(a, name),)), suffix=suffix) for name in ("created_at", "id"))
         limit, offset = self._value(self._random.randint(1, 5)), self._one((None, None, self._value(1)))
         columns = self._columns(a)
         kept = order[: self._random.randint(0, 2)]
         return Select(columns, (self._messages(a),), (named, after), order=kept, limit=limit, offset=offset)
 
+    def _timed(self) -> Select:
+        """Ask for the first or last of a transcript, of old messages and others, by one comparison of its time."""
+        a = self._alias(like="w")
+        threads = [self._value("old"), self._value(self._one(THREADS))]
+        named = Term((f"{a}.thread_id IN (", *_commas(threads), ")"), frozenset({a}))
+        value = self._value(self._one(self._one((_MOMENTS, _NUMBERS_BETWEEN, _NUMBERS_BETWEEN, _PADDED))))
+        sides: tuple[tuple[Piece, ...], ...] = (
+            (value,),
+            (value,),
+            (value,),
+            self._number(value),
+            (value, " COLLATE RTRIM"),
+        )
+        time = Term((f"{a}.created {self._one(('>', '>', '<', '<=', '>=', '='))} ", *self._one(sides)))
+        order = (Key(Term((f"{a}.created",)), suffix=self._one(("", " DESC"))),)
+        limit, offset = self._value(self._random.randint(1, 5)), self._one((None, self._value(1), self._value(2)))
+        return Select(self._columns(a), (self._messages(a),), (named, time), order=order, limit=limit, offset=offset)
+
     def _viewed(self) -> Select:
         """Read a view of all messages, or of one thread."""
         a = self._alias()
-        if self._chance(0.3):
+        if self._chance(0.3) and not _is_transcript(a):
             return Select((Star(),), (Source("of_one", a),), self._outer_where(a, named=False), order=self._order(a))
-        columns = (Star(),) if self._chance(0.5) else (f"{a}.id", f"{a}.created_at")
+        columns = (Star(),) if self._chance(0.5) else (f"{a}.id", _time(a))
         where = self._outer_where(a, named=True)
-        return Select(columns, (Source("all_messages", a),), where, order=self._order(a), **self._limits())
+        return Select(columns, (Source(f"all_{_table(a)}", a),), where, order=self._order(a), **self._limits())
 
     def _keyed(self) -> Select:
         """Read single messages, many of them."""
@@ -467,13 +574,14 @@ class Generator:
         if self._chance(0.5):
             terms.append(self._one((self._time_term, self._text_term))(a))
         self._random.shuffle(terms)
-        return Select(self._columns(a), (Source("messages", a),), tuple(terms), order=self._order(a), **self._limits())
+        return Select(self._columns(a), (self._messages(a),), tuple(terms), order=self._order(a), **self._limits())
 
     def _cursor_term(self, a: str, thread: str, name: str, descending: bool) -> Term:
         value = self._value(self._one(self._ids[thread]))
         operator = ">" if (name == "after") != descending else "<"
-        place = ("(SELECT z.created_at, z._seq FROM messages AS z WHERE z.id = ", value, ")")
-        return Term((f"{a}.{name} = ", value), oracle=(f"({a}.created_at, {a}._seq) {operator} ", *place))
+        time = _time(a).partition(".")[2]
+        place = (f"(SELECT z.{time}, z._seq FROM {_table(a)} AS z WHERE z.id = ", value, ")")
+        return Term((f"{a}.{name} = ", value), oracle=(f"({_time(a)}, {a}._seq) {operator} ", *place))
 
     def _joined(self) -> Select:
         a = self._alias()
@@ -514,9 +622,7 @@ class Generator:
             sources.append(self._messages(a, join, (on, *more)))
         if self._chance(0.3):
             where.append(
-                Term(
-                    (f"{a}.created_at {self._one(('=', '<', '>='))} {t}.{'at' if table == 'picks' else 'created_at'}",)
-                )
+                Term((f"{_time(a)} {self._one(('=', '<', '>='))} {t}.{'at' if table == 'picks' else 'created_at'}",))
             )
         if table == "picks" and self._chance(0.4):
             where.append(Term((f"{t}.n <= ", self._value(self._random.randint(0, 7)))))
@@ -536,12 +642,14 @@ class Generator:
         elif kind == "nums":
             column = self._one(("role", "run_id", "created_at", "id", "completed_at"))
             operator = self._one(("=", "=", "=", ">", "IS"))
-            source = Source("nums", b, join, on := (Term((f"{a}.{column} {operator} {b}.{self._one('itx')}",)),))
+            source = Source(
+                "nums", b, join, on := (Term((f"{_column(a, column)} {operator} {b}.{self._one('itx')}",)),)
+            )
         elif kind == "threads":
             source = Source("threads", b, join, on := (Term((f"{b}.id = {a}.thread_id",), mentions=frozenset({a})),))
         else:
-            inner = self._alias()
-            derived = Select((Star(),), (Source("messages", inner),), (self._thread_term(inner),))
+            inner = self._alias(b)
+            derived = Select((Star(),), (self._messages(inner),), (self._thread_term(inner),))
             join = self._one(("RIGHT JOIN", "FULL JOIN", "LEFT JOIN", "JOIN"))
             source = Source(derived, b, join, on := (self._pairing(a, b),))
         if join == ",":
@@ -552,13 +660,13 @@ class Generator:
     def _aggregated(self) -> Select:
         a = self._alias()
         aggregates = (
-            *("count(*)", f"count({a}.run_id)", f"min({a}.created_at)", f"max({a}.created_at)"),
-            *(f"count(DISTINCT {a}.role)", f"group_concat({a}.id, ',' ORDER BY {a}.created_at, {a}.id)"),
-            *(f"sum({a}.created_at % 7)", f"max({a}.id)", f"total({a}.completed_at)"),
-            *(f"count(*) FILTER (WHERE {a}.role = 'user')", f"avg({a}.created_at % 2)"),
+            *("count(*)", f"count({a}.run_id)", f"min({_time(a)})", f"max({_time(a)})"),
+            *(f"count(DISTINCT {a}.role)", f"group_concat({a}.id, ',' ORDER BY {_time(a)}, {a}.id)"),
+            *(f"sum({_time(a)} % 7)", f"max({a}.id)", f"total({_column(a, 'completed_at')})"),
+            *(f"count(*) FILTER (WHERE {a}.role = 'user')", f"avg({_time(a)} % 2)"),
         )
         groups = self._one(((), (), ("role",), ("thread_id",), ("run_id",), ("role", "status"), ("created_at",)))
-        columns = [f"{a}.{name}" for name in groups]
+        columns = [_column(a, name) for name in groups]
         columns += [self._one(aggregates) for _ in range(self._random.randint(1, 2))]
         if self._chance(0.25):
             return self._distinct(a)
@@ -566,7 +674,7 @@ class Generator:
         order: tuple[Key, ...] = ()
         if groups and self._chance(0.5):
             order = (Key(Term((self._one(columns),)), suffix=self._one(("", " DESC"))),)
-        group = tuple(Term((f"{a}.{name}",)) for name in groups)
+        group = tuple(Term((_column(a, name),)) for name in groups)
         limits = self._limits(0.2)
         return Select(
             tuple(columns),
@@ -579,7 +687,7 @@ class Generator:
         )
 
     def _distinct(self, a: str) -> Select:
-        columns = [f"{a}.{self._one(('role', 'created_at', 'run_id', 'thread_id', 'status'))}" for _ in range(2)]
+        columns = [_column(a, self._one(("role", "created_at", "run_id", "thread_id", "status"))) for _ in range(2)]
         order: tuple[Key, ...] = ()
         if self._chance(0.6):
             numbers = self._random.sample((1, 2), self._random.randint(1, 2))
@@ -589,29 +697,28 @@ class Generator:
 
     def _windowed(self) -> Select:
         a = self._alias()
-        total = f"ORDER BY {a}.created_at{self._one(('', ' DESC'))}, {a}.thread_id, {a}.id"
+        total = f"ORDER BY {_time(a)}{self._one(('', ' DESC'))}, {a}.thread_id, {a}.id"
         by = f"PARTITION BY {a}.{self._one(('thread_id', 'role', 'run_id'))} "
         functions = (
             f"row_number() OVER ({by}{total})",
             f"row_number() OVER ({total})",
             f"lag({a}.id) OVER ({by}{total})",
-            f"lead({a}.created_at, 2) OVER ({total})",
+            f"lead({_time(a)}, 2) OVER ({total})",
             f"count(*) OVER ({by})",
-            f"sum({a}.created_at % 7) OVER ({by}{total} ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)",
-            f"rank() OVER ({by}ORDER BY {a}.created_at)",
-            f"max({a}.created_at) OVER ({by}ORDER BY {a}.created_at)",
+            f"sum({_time(a)} % 7) OVER ({by}{total} ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)",
+            f"rank() OVER ({by}ORDER BY {_time(a)})",
+            f"max({_time(a)}) OVER ({by}ORDER BY {_time(a)})",
             f"first_value({a}.id) OVER ({by}{total})",
         )
         columns = (f"{a}.id", *(self._one(functions) for _ in range(self._random.randint(1, 2))))
-        source = Source("messages", a)
-        return Select(columns, (source,), self._where(a, 0.9), order=self._order(a), **self._limits(0.2))
+        return Select(columns, (self._messages(a),), self._where(a, 0.9), order=self._order(a), **self._limits(0.2))
 
     def _arm(self, names: Sequence[str]) -> Select:
         a = self._alias()
         if self._chance(0.15):
             locals_ = {"id": "p.tid", "created_at": "p.n", "thread_id": "p.tid", "role": "'user'"}
             return Select(tuple(locals_.get(name, "NULL") for name in names), (Source("picks", "p"),))
-        return Select(tuple(f"{a}.{name}" for name in names), (self._messages(a),), self._where(a, 0.95))
+        return Select(tuple(_column(a, name) for name in names), (self._messages(a),), self._where(a, 0.95))
 
     def _compound(self) -> Select:
         names = self._random.sample(("id", "created_at", "role", "thread_id", "run_id"), self._random.randint(1, 3))
@@ -626,19 +733,20 @@ class Generator:
 
     def _nested(self) -> Select:
         """Wrap a query as BI tools do."""
-        inner_alias, a = self._alias(), "virtual_table"
+        inner_alias = self._alias()
+        a = "written_table" if _is_transcript(inner_alias) else "virtual_table"
         inner_where = self._where(inner_alias, 0.6)
         inner = Select((Star(),), (self._messages(inner_alias),), inner_where)
         if self._chance(0.4):
             suffix = self._one(("", " DESC"))
             order = tuple(
-                Key(Term((f"{inner_alias}.{name}",)), suffix=suffix) for name in ("created_at", "thread_id", "id")
+                Key(Term((_column(inner_alias, name),)), suffix=suffix) for name in ("created_at", "thread_id", "id")
             )
             if self._chance(0.4) and len(inner_where) == 1:
                 order = order[:1] if self._is_single(inner_where[0]) else order
             inner = Select(inner.columns, inner.sources, inner.where, order=order, **self._limits(0.8))
         where = self._outer_where(a, named=not _names_itself(inner_where, inner_alias))
-        columns = (Star(),) if self._chance(0.4) else tuple(f"{a}.{name}" for name in ("id", "created_at", "role"))
+        columns = (Star(),) if self._chance(0.4) else tuple(_column(a, name) for name in ("id", "created_at", "role"))
         return Select(columns, (Source(inner, a),), where, order=self._order(a), **self._limits(0.6))
 
     @staticmethod
@@ -655,20 +763,23 @@ class Generator:
         """Make a term on columns that ``*`` shows."""
         column = self._one(("id", "role", "run_id", "status"))
         if self._chance(0.5):
-            return Term((f"{a}.created_at {self._one(_COMPARISONS)} ", self._value(self._one(_TIMES))))
-        return Term((f"{a}.{column} {self._one(('=', 'IS', '<>', '='))} ", self._text_value()), keys=column == "id")
+            return Term((f"{_time(a)} {self._one(_COMPARISONS)} ", self._time_value(a)))
+        return Term(
+            (f"{_column(a, column)} {self._one(('=', 'IS', '<>', '='))} ", self._text_value()), keys=column == "id"
+        )
 
     def _with(self) -> Select:
-        inner, a = self._alias(), self._alias()
+        inner = self._alias()
+        a = self._alias(inner)
         hint = self._one(("", "", "MATERIALIZED ", "NOT MATERIALIZED "))
         body = Select((Star(),), (self._messages(inner),), self._where(inner, 1.0))
         sources = [Source("c0", a)]
         if self._chance(0.4):
-            b = self._alias()
+            b = self._alias(inner)
             sources.append(Source("c0", b, self._one(("JOIN", "LEFT JOIN")), (self._pairing(a, b),)))
         where = (self._visible_term(a),) if self._chance(0.5) else ()
         cte = Cte(f"c0 AS {hint}", body)
-        columns = (f"{a}.id", f"{a}.created_at", f"{sources[-1].alias}.role")
+        columns = (f"{a}.id", _time(a), f"{sources[-1].alias}.role")
         return Select(columns, tuple(sources), where, order=self._order(a), ctes=(cte,), **self._limits(0.3))
 
     def _recursive(self) -> Select:
@@ -677,12 +788,14 @@ class Generator:
         head = Select((self._one(("1", "0")),))
         step = Select(("r.n + 1",), (Source("rec", "r"),), (Term(("r.n < ", self._value(5))),))
         cte = Cte("rec(n) AS ", Select(head.columns, compound=(Arm("UNION ALL", step),)))
-        on = (Term((f"{a}.created_at {self._one(('=', '<'))} {BASE} + r0.n",)),)
+        at = f"{BASE} + r0.n"
+        at = f"datetime({at}, 'unixepoch')" if _is_transcript(a) else at
+        on = (Term((f"{_time(a)} {self._one(('=', '<'))} {at}",)),)
         sources = (
             Source("rec", "r0"),
             self._messages(a, self._one(("JOIN", "LEFT JOIN")), (*on, self._thread_term(a))),
         )
-        columns = ("r0.n", f"{a}.id", f"{a}.created_at")
+        columns = ("r0.n", f"{a}.id", _time(a))
         return Select(columns, sources, (), order=self._order(a), ctes=(cte,), **self._limits(0.2))
 
     def _threads_term(self, t: str) -> Predicate:
@@ -707,7 +820,7 @@ class Generator:
         columns: tuple[Piece, ...] = (Star(),) if self._chance(0.4) else (f"{t}.id", f"{t}.metadata")
         if self._chance(0.3):
             z = self._alias()
-            inner = Select((self._one(("count(*)", f"max({z}.created_at)")),), (self._messages(z),), (_of(z, t),))
+            inner = Select((self._one(("count(*)", f"max({_time(z)})")),), (self._messages(z),), (_of(z, t),))
             columns = (f"{t}.id", inner)
         where = tuple(self._threads_term(t) for _ in range(self._random.randint(0, 2)))
         order = (Key(Term((f"{t}.created_at",)), suffix=self._one(("", " DESC"))),) if self._chance(0.5) else ()
@@ -723,6 +836,7 @@ class Generator:
 _THREAD_SPELLINGS = ("threads", "openai.assistants.threads", '"openai.assistants".threads')
 _SOME_COLUMNS: dict[str, tuple[str, ...]] = {
     "messages": ("id", "thread_id", "created_at", "role", "run_id", "content", "content_text", "metadata", "status"),
+    "transcript": ("id", "thread_id", "created", "role", "run_id", "text", "metadata", "assistant_id"),
     "all_messages": ("id", "thread_id", "created_at", "role", "run_id", "content"),
     "threads": ("id", "created_at", "metadata"),
     "notes": ("message_id", "note", "stars"),

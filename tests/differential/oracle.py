@@ -16,7 +16,21 @@ from messages_dbapi.errors import Error, ProgrammingError
 from messages_dbapi.sql import analyse
 
 from ..service import Seen
-from .query import Names, Select, Sql, Star, Value, Writer, is_listing, literal, names_of, settles_ties, sort_keys
+from .query import (
+    STARS,
+    TIMES,
+    Names,
+    Select,
+    Sql,
+    Star,
+    Value,
+    Writer,
+    is_listing,
+    literal,
+    names_of,
+    settles_ties,
+    sort_keys,
+)
 from .world import THREADS, World
 
 Row = tuple[Any, ...]
@@ -186,21 +200,23 @@ def _groups(select: Select, rows: Sequence[Row]) -> list[tuple[int, int]]:
 
 
 def _thread_order(select: Select, rows: Sequence[Row], expected: Sequence[Row]) -> str | None:
-    """Tell whether rows of one thread come oldest first, or as ORDER BY created_at wants, ties like the service's."""
+    """Tell whether rows of one thread come oldest first, or as ORDER BY of the time wants, ties like the service's."""
     if not isinstance(select.columns[0], Star) or not is_listing(select) or settles_ties(select):
         return None
     # The oracle's table is in the service's order, thread by thread; its sort is stable.
     order: dict[Row, int] = {}
     descending = bool(select.order) and "DESC" in select.order[0].suffix
-    plain = sorted(expected, key=lambda row: (row[13], row[5]))
+    table = str(select.sources[0].table)
+    thread, key, time = (STARS[table].index(name) for name in ("thread_id", "id", TIMES[table]))
+    plain = sorted(expected, key=lambda row: (row[thread], row[time]))
     for place, row in enumerate(plain):
-        order[row[0], row[13]] = -place if descending else place
+        order[row[key], row[thread]] = -place if descending else place
     last: dict[str, int] = {}
     for row in rows:
-        place = order[row[0], row[13]]
-        if place < last.get(row[13], -(10**9)):
-            return f"{row[0]} of thread {row[13]} is out of order"
-        last[row[13]] = place
+        place = order[row[key], row[thread]]
+        if place < last.get(row[thread], -(10**9)):
+            return f"{row[key]} of thread {row[thread]} is out of order"
+        last[row[thread]] = place
     return None
 
 

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 from messages_dbapi.resources import RESOURCES
 
 STARS = {resource.name: [field.name for field in resource.fields] for resource in RESOURCES}
+# The tables of messages, in both forms, with the column that a listing is in order of.
+TIMES = {resource.name: resource.time for resource in RESOURCES if resource.scope is not None}
 # A view of all messages has the same columns as their table, the hidden ones left out.
-STARS["all_messages"] = STARS["messages"]
+STARS |= {f"all_{name}": STARS[name] for name in TIMES}
 # What shows only the default scope where a reference names no thread.
-_SCOPED = {"messages", "all_messages"}
+_SCOPED = {*TIMES, *(f"all_{name}" for name in TIMES)}
 
 
 @dataclass(frozen=True)
@@ -284,7 +286,7 @@ def sort_keys(select: Select) -> tuple[Term, ...]:
     """Give the expressions that tell where rows of the result may change places."""
     if settles_ties(select):
         alias = select.sources[0].alias
-        return (Term((f"{alias}.created_at",)), Term((f"{alias}._seq",)))
+        return (Term((_time_of(select),)), Term((f"{alias}._seq",)))
     keys = [key for key in select.order if key.number is None]
     return tuple(Term(("lower(", key.expression, ")")) if key.nocase else key.expression for key in keys)
 
@@ -299,7 +301,7 @@ def settles_ties(select: Select) -> bool:
 
 def is_listing(select: Select) -> bool:
     """Tell whether a query shows the rows of messages in the order that the contract gives them."""
-    if len(select.sources) != 1 or select.sources[0].table != "messages" or select.ctes or select.compound:
+    if len(select.sources) != 1 or select.sources[0].table not in TIMES or select.ctes or select.compound:
         return False
     if select.distinct or select.group or select.having or any("OVER" in str(column) for column in select.columns):
         return False
@@ -307,9 +309,13 @@ def is_listing(select: Select) -> bool:
         return False
     if any(isinstance(term, Logic) or term.keys or (term.reorders and not select.order) for term in select.where):
         return False
-    by_time = [key.expression.pieces == (f"{select.sources[0].alias}.created_at",) for key in select.order]
+    by_time = [key.expression.pieces == (_time_of(select),) for key in select.order]
     plain = all(key.suffix in ("", " DESC", " ASC") and not key.nocase for key in select.order)
     return not select.order or (by_time == [True] and plain)
+
+
+def _time_of(select: Select) -> str:
+    return f"{select.sources[0].alias}.{TIMES[str(select.sources[0].table)]}"
 
 
 def status(select: Select) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterator
 from random import Random
@@ -12,6 +13,7 @@ import pytest
 
 from messages_dbapi.cursor import Cursor
 from messages_dbapi.errors import Error
+from messages_dbapi.types import SQLValue
 
 from .campaign import Campaign, chosen
 from .generator import BAD
@@ -124,6 +126,50 @@ def _number_like(random: Random) -> str | float:
         edge = random.choice((str(BASE + 3), "9223372036854775808", "-9223372036854775809", "1.7e9", "٣", "9" * 5000))
         return edge + random.choice(("", " ", "\0", "\x000", ".0", "e0", ".5", "x"))
     return random.choice((BASE + 2.5, BASE + 3.0, 2.0**63, -(2.0**63), float("inf"), 5e-324, 2**63 - 1, -0.0, 3))
+
+
+@pytest.mark.parametrize("operator", ["=", "<", "<=", ">", ">=", "IS"])
+def test_a_timestamp_compares_with_any_value_like_a_column_of_texts(world: World, operator: str) -> None:
+    random = Random(operator)
+    sql = f"SELECT id FROM transcript WHERE thread_id IN ('old', 'thread_a') AND created {operator} "
+    stored = [str(text) for (text,) in world.oracle.execute("SELECT DISTINCT created FROM transcript")]
+    for _ in range(250):
+        value = _timestamp_like(random, stored)
+        for side in ("?", "CAST(? AS NUMERIC)", "CAST(? AS TEXT)", "(SELECT x FROM (SELECT ? AS x))"):
+            wanted = world.oracle.execute(sql + side, (value,)).fetchall()
+            found = world.connections["error"].execute(sql + side, (value,)).fetchall()
+            assert sorted(found) == sorted(wanted), f"{operator} {side} of {value!r}"
+
+
+def _timestamp_like(random: Random, stored: list[str]) -> SQLValue:
+    """Make a text that is one of the times or nearly so, or something that is no text."""
+    text = random.choice(stored)
+    place = random.randint(0, len(text))
+    other = random.choice("0123456789-: T/;.\0aé🍚")
+    texts = (text, text[:place], text[:place] + other + text[place + 1 :], text + other, other, "")
+    others = (None, 5, 1970, 2023.5, BASE + 2, -1, 1e300, float("-inf"), text.encode(), b"")
+    return random.choice(texts if random.random() < 0.7 else others)
+
+
+@pytest.mark.parametrize("number", [5, 2000])
+@pytest.mark.parametrize("side", ["?", "'{}'", "{}", "CAST('{}' AS INTEGER)", "i", "t", "x"])
+@pytest.mark.parametrize("order", ["created, id", "created", "created DESC"])
+def test_a_limit_counts_what_is_compared_with_numbers(world: World, number: int, side: str, order: str) -> None:
+    """By the affinity of the other side, 2023-… > 5 holds or does not, and 2000 is among the times or below."""
+    side = side.format(number)
+    numbers = f"(SELECT CAST({number} AS INTEGER) AS i, CAST({number} AS TEXT) AS t, {number} AS x) CROSS JOIN" * (
+        side in "itx"
+    )
+    for operator, limit in itertools.product(
+        (">", "<", ">=", "<="), ("LIMIT 2", "LIMIT 2 OFFSET 1", "LIMIT -1 OFFSET 1")
+    ):
+        sql = (
+            f"SELECT created FROM {numbers} transcript WHERE thread_id IN ('old', 'thread_a') "
+            f"AND created {operator} {side} ORDER BY {order} {limit}"
+        )
+        values = (number,) if side == "?" else ()
+        wanted = world.oracle.execute(sql, values).fetchall()
+        assert world.connections["error"].execute(sql, values).fetchall() == wanted, sql
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])

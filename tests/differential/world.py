@@ -28,10 +28,15 @@ _MESSAGE_COLUMNS = (
     "role VARCHAR, run_id VARCHAR, status VARCHAR, thread_id VARCHAR, message_id VARCHAR, content_text JSON_TEXT, "
     "_seq INTEGER"
 )
+_TRANSCRIPT_COLUMNS = (
+    "thread_id VARCHAR, id VARCHAR, created TIMESTAMP_TEXT, role VARCHAR, text VARCHAR, run_id VARCHAR, "
+    "assistant_id VARCHAR, metadata JSON_TEXT, message_id VARCHAR, _seq INTEGER"
+)
 _THREAD_COLUMNS = (
     "id VARCHAR, created_at BIGINT, metadata JSON_TEXT, object VARCHAR, tool_resources JSON_TEXT, thread_id VARCHAR"
 )
 _MESSAGE_FIELDS = [part.split()[0] for part in _MESSAGE_COLUMNS.split(", ")][:14]
+_TRANSCRIPT_FIELDS = [part.split()[0] for part in _TRANSCRIPT_COLUMNS.split(", ")][:8]
 _LOCAL = (
     "CREATE TABLE notes (message_id TEXT, note TEXT, stars INTEGER)",
     "CREATE TABLE picks (tid TEXT, n INTEGER, at)",
@@ -114,25 +119,32 @@ class World:
         self._fill_oracle()
 
     def _fill_oracle(self) -> None:
-        for name, columns in (("messages", _MESSAGE_COLUMNS), ("threads", _THREAD_COLUMNS)):
+        tables = (("messages", _MESSAGE_COLUMNS), ("threads", _THREAD_COLUMNS), ("transcript", _TRANSCRIPT_COLUMNS))
+        for name, columns in tables:
             self.oracle.execute(f"DROP TABLE IF EXISTS {name}; CREATE TABLE {name} ({columns})")
         places = ", ".join("?" * 17)
         self.oracle.executemany(f"INSERT INTO messages VALUES ({places})", list(self._messages()))
+        self.oracle.execute(
+            "INSERT INTO transcript SELECT thread_id, id, datetime(created_at, 'unixepoch'), role, content_text, "
+            "run_id, assistant_id, metadata, id, _seq FROM messages ORDER BY _seq"
+        )
         threads = [json.loads(row.reply) for row in self.service.store.threads(Page(100, ascending=True)).rows]
         self.oracle.executemany("INSERT INTO threads VALUES (?,?,?,?,?,?)", [_thread_row(thread) for thread in threads])
         self._create_oracle_views()
 
     def _create_oracle_views(self) -> None:
         scope = ", ".join(f"'{thread}'" for thread in self._scope)
+        in_scope = f"thread_id IN ({scope})"
         fields = ", ".join(_MESSAGE_FIELDS)
-        for suffix, where in (("", "1"), ("_in_scope", f"thread_id IN ({scope})")):
-            if suffix:
-                self.oracle.execute(f"DROP VIEW IF EXISTS messages{suffix}")
-                self.oracle.execute(f"CREATE VIEW messages{suffix} AS SELECT * FROM messages WHERE {where}")
-            self.oracle.execute(f"DROP VIEW IF EXISTS all_messages{suffix}")
-            self.oracle.execute(f"CREATE VIEW all_messages{suffix} AS SELECT {fields} FROM messages WHERE {where}")
-        self.oracle.execute("DROP VIEW IF EXISTS of_one")
-        self.oracle.execute(f"CREATE VIEW of_one AS SELECT {fields} FROM messages WHERE thread_id = '5'")
+        for table, columns in (("messages", fields), ("transcript", ", ".join(_TRANSCRIPT_FIELDS))):
+            self._create_oracle_view(f"{table}_in_scope", "*", table, in_scope)
+            self._create_oracle_view(f"all_{table}", columns, table, "1")
+            self._create_oracle_view(f"all_{table}_in_scope", columns, table, in_scope)
+        self._create_oracle_view("of_one", fields, "messages", "thread_id = '5'")
+
+    def _create_oracle_view(self, name: str, columns: str, table: str, where: str) -> None:
+        self.oracle.execute(f"DROP VIEW IF EXISTS {name}")
+        self.oracle.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {table} WHERE {where}")
 
     def _messages(self) -> Iterator[tuple[Any, ...]]:
         seq = 0
@@ -155,6 +167,7 @@ class World:
             for sql, rows in self._local_statements:
                 connection.execute(sql) if not rows else connection.cursor().executemany(sql, rows)
             connection.execute("CREATE VIEW all_messages AS SELECT * FROM messages")
+            connection.execute("CREATE VIEW all_transcript AS SELECT * FROM transcript")
             connection.execute("CREATE VIEW of_one AS SELECT * FROM openai.assistants.messages WHERE thread_id = '5'")
             connection.commit()
             connections[mode] = connection
@@ -168,7 +181,8 @@ class World:
             note = random.choice((None, "hello", "Hello World", "a"))
             rows["notes"].append((random.choice([*every, "nothing", None]), note, random.choice((None, 1, 5))))
         for _ in range(7):
-            at = random.choice((None, BASE + 2, str(BASE + 3), BASE + 1.0, BASE + 2.5, "abc", 3))
+            times = (BASE + 2, str(BASE + 3), BASE + 1.0, BASE + 2.5, 3, "2023-11-14 22:13:22", "2023-11-14T22:13:23")
+            at = random.choice((None, "abc", *times))
             rows["picks"].append((random.choice([*THREADS, *UNKNOWN, None]), random.randint(0, 6), at))
         mixed = (
             5,
@@ -186,6 +200,9 @@ class World:
             7,
             "user",
             "",
+            "2023-11-14 22:13:21",
+            "1970",
+            2023,
         )
         for value in (*random.sample(mixed, 8), *random.sample(mixed, 3)):
             rows["nums"].append((value, value, value))
