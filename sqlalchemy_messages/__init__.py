@@ -4,7 +4,7 @@
 """
 
 from .mapping import Message, Thread
-from .tables import messages, threads
+from .tables import messages, threads, transcript
 from .types import JSON, Timestamp
 
-__all__ = ["JSON", "Message", "Thread", "Timestamp", "messages", "threads"]
+__all__ = ["JSON", "Message", "Thread", "Timestamp", "messages", "threads", "transcript"]

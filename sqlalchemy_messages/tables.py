@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Column, FetchedValue, MetaData, PrimaryKeyConstraint, String, Table
 
-from messages_dbapi.resources import MESSAGES, RESOURCES, SCHEMA, Field, Hidden, Resource
+from messages_dbapi.resources import MESSAGES, SCHEMA, THREADS, TRANSCRIPT, Field, Hidden, Resource
 
 from .types import COLUMN_TYPES
 
@@ -46,7 +46,6 @@ def _table(resource: Resource) -> Table:
     )
 
 
-_TABLES = {resource.name: _table(resource) for resource in RESOURCES}
-
-messages = _TABLES[MESSAGES.name]
-threads = _TABLES["threads"]
+messages = _table(MESSAGES)
+threads = _table(THREADS)
+transcript = _table(TRANSCRIPT)

@@ -24,8 +24,8 @@ class JSON(sqlite.JSON):
 
     cache_ok = True
 
-    def __init__(self) -> None:
-        super().__init__(none_as_null=True)
+    def __init__(self, none_as_null: bool = True) -> None:
+        super().__init__(none_as_null=none_as_null)
 
     def bind_processor(self, dialect: Dialect) -> None:
         """Bind values as they are: the driver tells a list, which must be parts, from a text."""
@@ -82,6 +82,7 @@ def _quoted(text: str) -> str:
 COLUMN_TYPES: dict[FieldType, type[types.TypeEngine[Any]]] = {
     "string": String,
     "integer": BigInteger,
+    "timestamp": Timestamp,
     "array": JSON,
     "object": JSON,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import sqlalchemy_messages
 from messages_dbapi.embedded.documents import Draft
 from messages_dbapi.embedded.store import Page
 from messages_dbapi.resources import MESSAGES, RESOURCES, THREADS
-from sqlalchemy_messages import JSON, messages, threads
+from sqlalchemy_messages import JSON, messages, threads, transcript
 
 from ..service import Service
 from .conftest import Engines
@@ -41,6 +42,14 @@ def test_tables_are_the_declaration(resource: Any) -> None:
         if field.type in kinds:
             assert type(table.columns[field.name].type) is kinds[field.type], field.name
     assert [column.name for column in table.primary_key] == (["id"] if resource is THREADS else ["thread_id", "id"])
+
+
+@pytest.mark.parametrize("kind", [c.content.type, transcript.c.created.type], ids=repr)
+def test_types_can_be_copied(engine: Engine, kind: Any) -> None:
+    """As Superset, Alembic and to_metadata do."""
+    copies = [kind.copy(), kind.adapt(type(kind)), pickle.loads(pickle.dumps(kind)), kind.dialect_impl(engine.dialect)]
+    assert [type(copy) for copy in copies] == [type(kind)] * 4
+    assert {copy.compile(engine.dialect) for copy in copies} == {kind.compile(engine.dialect)}
 
 
 def test_values_have_their_types(service: Service, engine: Engine) -> None:
