@@ -173,7 +173,8 @@ class Connection:
             self.close()
 
     def __del__(self) -> None:
-        if not self._closed:
+        # A pool lets go of its connections together, and nobody has forgotten them.
+        if not self._closed and self._keeps is None:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=1, source=self)
 
     def __repr__(self) -> str:

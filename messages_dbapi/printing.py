@@ -228,7 +228,7 @@ def _json_value(value: SQLValue, is_json: bool) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         # JSON has no word for it.
         value = str(value)
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _holds_json(text: str) -> bool:

@@ -15,6 +15,7 @@ from .errors import Error, OperationalError
 from .execution import Execution
 from .resources import RESOURCES
 from .seal import RETURNED_PREFIX
+from .timestamps import moment
 from .types import Column, Row, SQLValue
 
 _T = TypeVar("_T")
@@ -33,18 +34,30 @@ class Run:
         self._stepping = stepping
         self._cursor: apsw.Cursor | None = None
         self._rows: Iterator[Row] = iter(())
+        # The places of the service's timestamps, which PEP 249 wants to be datetimes.
+        self._moments: list[int] = []
         self._failure: Error | None = None
 
     def open(self, cursor: apsw.Cursor, sql: str, values: Sequence[SQLValue]) -> None:
         """Compile a text, describe its result, and take its first step."""
         cursor.exec_trace = self._describe
         self._cursor = cursor
-        self._rows = persist(self.execution, partial(cursor.execute, sql, values, can_cache=False))
+        rows = persist(self.execution, partial(cursor.execute, sql, values, can_cache=False))
+        self._rows = map(self._with_moments, rows) if self._moments else iter(rows)
+        # Else the two would hold each other, and a cursor that is dropped would lock its tables for a while.
+        cursor.exec_trace = None
+
+    def _with_moments(self, row: Row) -> Row:
+        values = list(row)
+        for place in self._moments:
+            values[place] = moment(values[place])
+        return tuple(values)
 
     def _describe(self, cursor: apsw.Cursor, sql: str, bindings: object) -> bool:
         columns = cursor.description_full
         self.execution.shown.update(str(column[4]) for column in columns if column[3] in _DECLARED)
         self.description = tuple(_column(column) for column in columns) or None
+        self._moments = [place for place, column in enumerate(columns) if column[1] == _TIMESTAMP]
         return True
 
     def buffer_all(self) -> None:
@@ -111,7 +124,8 @@ def _prepare_repeat(execution: Execution, error: apsw.SQLError) -> None:
 
 
 # The service's columns that are declared with an affinity of text, by what they are.
-_CODES = {"JSON_TEXT": "JSON", "TIMESTAMP_TEXT": "TIMESTAMP"}
+_TIMESTAMP = "TIMESTAMP_TEXT"
+_CODES = {"JSON_TEXT": "JSON", _TIMESTAMP: "TIMESTAMP"}
 _FIELDS = {(resource.name, field.name): field for resource in RESOURCES for field in resource.fields}
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from datetime import datetime, timedelta
+from typing import Any
 
 _EPOCH = datetime(1970, 1, 1)  # without a zone, as the texts are
 # Unix seconds of the years 0001 to 9999.
 EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
 _SECONDS = range(EARLIEST, LATEST + 1)
+_LENGTH = len("2023-11-14 22:13:20")
 
 
 def timestamp(seconds: int) -> str:
@@ -20,6 +22,16 @@ def timestamp(seconds: int) -> str:
     Raise OverflowError outside of the years 0001 to 9999.
     """
     return str(_EPOCH + timedelta(seconds=seconds))
+
+
+def moment(value: Any) -> Any:
+    """Read a timestamp as a ``datetime`` in UTC without a zone; give any other value as it is."""
+    if not isinstance(value, str) or len(value) != _LENGTH or value[7:11:3] != "- ":
+        return value
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        return value
 
 
 def first_from(text: str) -> int:

@@ -9,12 +9,15 @@ each kind of URL gets a QueuePool; what is in memory belongs to the engine, and 
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import ModuleType
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import pool
+from sqlalchemy import types as sqltypes
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import base
 from sqlalchemy.engine import URL, Transaction
 from sqlalchemy.sql import expression
@@ -41,6 +44,14 @@ class Compiler(base.SQLiteCompiler):
             return "RETURNING " + ", ".join(columns)
 
 
+class TypeCompiler(base.SQLiteTypeCompiler):
+    """SQLite's types, and the JSON of the service's tables."""
+
+    def visit_JSON_TEXT(self, type_: Any, **kw: Any) -> str:  # noqa: N802  # SQLAlchemy's way to name it
+        """Give the name that those tables declare."""
+        return "JSON_TEXT"
+
+
 class MessagesDialect(Reflection):
     """The dialect of ``messages://``: a service over https, or the embedded one."""
 
@@ -52,7 +63,14 @@ class MessagesDialect(Reflection):
     implicit_returning = True
     full_returning = True
     statement_compiler = Compiler
-    colspecs = base.SQLiteDialect.colspecs | {types.JSON: types.JSON, types.Timestamp: types.Timestamp}
+    type_compiler_cls = TypeCompiler
+    colspecs = base.SQLiteDialect.colspecs | {
+        sqltypes.DateTime: types.DateTime,
+        # These stay what they are; for subclasses SQLAlchemy would take one of the types above.
+        sqlite.DATETIME: sqlite.DATETIME,
+        types.JSON: types.JSON,
+        types.Timestamp: types.Timestamp,
+    }
     ischema_names = base.SQLiteDialect.ischema_names | {
         "JSON_TEXT": types.JSON,
         "TIMESTAMP_TEXT": types.Timestamp,
@@ -62,6 +80,9 @@ class MessagesDialect(Reflection):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._shared = messages_dbapi.Shared()
+        # From 1.18 on Alembic finds the module by its entry point.
+        if "alembic" in sys.modules:
+            importlib.import_module(f"{__package__}.alembic")
 
     @classmethod
     def import_dbapi(cls) -> ModuleType:
@@ -69,6 +90,7 @@ class MessagesDialect(Reflection):
         return messages_dbapi
 
     if _VERSION < (2, 0):
+        type_compiler = TypeCompiler
 
         @classmethod
         def dbapi(cls) -> ModuleType:  # type: ignore[override]  # later it is an attribute

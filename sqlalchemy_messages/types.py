@@ -23,6 +23,9 @@ class JSON(sqlite.JSON):
     """
 
     cache_ok = True
+    # A name of its own in DDL: JSON would have numeric affinity, and tools that write models would take
+    # SQLAlchemy's own type, which sends a text in quotes.
+    __visit_name__ = "JSON_TEXT"
 
     def __init__(self, none_as_null: bool = True) -> None:
         super().__init__(none_as_null=none_as_null)
@@ -51,7 +54,18 @@ class JSON(sqlite.JSON):
     comparator_factory = Comparator  # type: ignore[assignment]  # of this type's own values only
 
 
-class Timestamp(sqlite.DATETIME):
+class DateTime(sqlite.DATETIME):
+    """SQLite's text for a ``datetime``, which the driver may have read already."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        """Read what is still a text."""
+        read: Any = super().result_processor(dialect, coltype)
+        return lambda value: read(value) if isinstance(value, str) else value
+
+
+class Timestamp(DateTime):
     """A point in time as a ``datetime`` in UTC without a zone; an aware one is bound as its time in UTC."""
 
     cache_ok = True
@@ -62,10 +76,6 @@ class Timestamp(sqlite.DATETIME):
     def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
         """Write a value into the SQL text."""
         return lambda value: _quoted(_timestamp_text(value))
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
-        """Read the text of a row."""
-        return lambda value: None if value is None else datetime.datetime.fromisoformat(value)
 
 
 def _timestamp_text(value: datetime.datetime | datetime.date | str) -> str:

@@ -178,6 +178,14 @@ def test_csv_is_for_programs(run: Run, url: str) -> None:
     assert rows == [["content_text", "run_id"], ["one", ""], ["zwei\nLinien", ""], ['drei "3", 三', ""]]
 
 
+@pytest.mark.parametrize("form", ["json", "csv", "table"])
+def test_a_time_is_printed_as_sql_has_it(run: Run, url: str, form: str) -> None:
+    statement = "SELECT created, created || '' AS text FROM transcript"
+    _, output, _ = run(url, "--thread-id", "thread_a", "-c", statement + " LIMIT 1", "--format", form)
+    first, second = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", output)
+    assert first == second
+
+
 def test_json_has_typed_values_and_arrays_and_objects_as_such(run: Run, url: str) -> None:
     statement = (
         "SELECT content, metadata, created_at, run_id, 1.5 AS half, json_array(1) AS text, 1 AS half FROM messages"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import warnings
 from collections.abc import Iterator
@@ -266,3 +267,19 @@ def test_a_view_cannot_be_written(connection: Connection) -> None:
     for sql in ("DELETE FROM talk", "UPDATE talk SET metadata = NULL", "INSERT INTO talk (id) VALUES (1)"):
         with pytest.raises((ProgrammingError, NotSupportedError)):
             connection.execute(sql)
+
+
+def test_a_cursor_that_is_dropped_lets_go_of_its_tables() -> None:
+    """At once: a reference circle would hold them until a collection."""
+    gc.disable()
+    try:
+        with messages_dbapi.connect("messages://") as connection:
+            connection.execute("CREATE TABLE numbers (n)")
+            connection.execute("INSERT INTO numbers VALUES (1), (2)")
+            connection.commit()
+            cursor = connection.execute("SELECT n FROM numbers")
+            cursor.fetchone()
+            del cursor
+            connection.execute("DROP TABLE numbers")
+    finally:
+        gc.enable()

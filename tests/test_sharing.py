@@ -74,6 +74,15 @@ def test_the_file_goes_when_nothing_is_left() -> None:
     assert not file.parent.exists()
 
 
+def test_a_pool_may_drop_its_connections() -> None:
+    """Without the warning that somebody has forgotten one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        connection = Shared().connect("messages://")
+        del connection
+        gc.collect()
+
+
 def test_reset_undoes_local_changes_and_warns_of_nothing(service: Service) -> None:
     """Where a rollback says that the service's rows stay."""
     thread = service.thread()

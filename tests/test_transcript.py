@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from collections.abc import Iterator
 from random import Random
@@ -79,14 +79,36 @@ def test_all_columns(connection: Connection, table: str) -> None:
     assert first[1].startswith("msg_")
     assert (first[0], *first[2:]) == (
         THREAD,
-        "2023-11-14 22:13:20",
+        dt.datetime(2023, 11, 14, 22, 13, 20),
         "user",
         "message 0",
         None,
         None,
         '{"kind":"test"}',
     )
-    assert [type(value) for value in first] == [str] * 5 + [type(None)] * 2 + [str]
+    assert [type(value) for value in first] == [str, str, dt.datetime, str, str, type(None), type(None), str]
+
+
+def test_created_is_a_moment_wherever_it_stands_for_itself(connection: Connection) -> None:
+    """Through subqueries and views too; what is computed is SQLite's text, and so is what is no time."""
+    connection.execute("CREATE VIEW talk AS SELECT created AS at FROM transcript WHERE thread_id = 'thread_a'")
+    first = dt.datetime(2023, 11, 14, 22, 13, 20)
+    last = dt.datetime(2023, 11, 14, 22, 13, 24)
+    assert rows(connection, "SELECT at FROM (SELECT * FROM talk) LIMIT 1") == [(first,)]
+    assert rows(connection, "SELECT max(at), at || '' FROM talk") == [(str(last), str(last))]
+    assert connection.execute("SELECT at FROM talk ORDER BY at DESC").fetchone() == (last,)
+    assert rows(connection, "SELECT at FROM talk WHERE at < ? UNION ALL SELECT '20' UNION ALL SELECT NULL", last)[
+        -3:
+    ] == [
+        (dt.datetime(2023, 11, 14, 22, 13, 23),),
+        ("20",),
+        (None,),
+    ]
+    odd = "2023-W46-2 22:13:20"
+    assert rows(connection, "SELECT at FROM talk WHERE at = ? UNION ALL SELECT ?", first, odd) == [(first,), (odd,)]
+    assert rows(connection, "SELECT text FROM transcript WHERE thread_id = ? AND created = ?", THREAD, last) == [
+        ("message 4",)
+    ]
 
 
 def test_it_is_declared_by_what_messages_are() -> None:
@@ -200,12 +222,12 @@ def test_the_last_of_a_thread_is_the_first_in_descending_order(service: Service,
 @pytest.mark.parametrize(
     ("moment", "found"),
     [
-        (datetime.datetime(2023, 11, 14, 22, 13, 22), "234"),
-        (datetime.datetime(2023, 11, 14, 22, 13, 22, 1), "34"),
-        (datetime.datetime(2023, 11, 14, 22, 13, 22, tzinfo=datetime.UTC), "234"),
-        (datetime.datetime(2023, 11, 15, 0, 13, 23, tzinfo=datetime.timezone(datetime.timedelta(hours=2))), "34"),
-        (datetime.date(2023, 11, 14), "01234"),
-        (datetime.date(2023, 11, 15), ""),
+        (dt.datetime(2023, 11, 14, 22, 13, 22), "234"),
+        (dt.datetime(2023, 11, 14, 22, 13, 22, 1), "34"),
+        (dt.datetime(2023, 11, 14, 22, 13, 22, tzinfo=dt.UTC), "234"),
+        (dt.datetime(2023, 11, 15, 0, 13, 23, tzinfo=dt.timezone(dt.timedelta(hours=2))), "34"),
+        (dt.date(2023, 11, 14), "01234"),
+        (dt.date(2023, 11, 15), ""),
         (Timestamp(2023, 11, 14, 22, 13, 24), "4"),
     ],
 )

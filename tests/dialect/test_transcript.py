@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import exc, func, insert, literal, select
+from sqlalchemy import Column, DateTime, MetaData, String, Table, exc, func, insert, literal, select, text
 from sqlalchemy.engine import Engine
 
 from sqlalchemy_messages import messages, transcript
@@ -101,6 +101,17 @@ def test_the_newest_time_is_a_timestamp(engine: Engine, thread: str) -> None:
         written = connection.execute(select(literal(BEGAN, c.created.type))).scalar()
     assert newest == BEGAN + timedelta(seconds=256)
     assert written == BEGAN
+
+
+def test_a_table_of_ones_own(engine: Engine, thread: str) -> None:
+    """With SQLAlchemy's types, and without any."""
+    at = datetime(2023, 11, 14, 22, 13, 20)
+    own = Table("transcript", MetaData(), Column("thread_id", String), Column("created", DateTime))
+    with engine.connect() as connection:
+        assert connection.execute(select(own.c.created).where(own.c.thread_id == thread)).scalars().first() == at
+        assert connection.execute(text(f"SELECT created FROM transcript WHERE thread_id = '{thread}'")).scalar() == at
+        newest = select(func.max(own.c.created)).where(own.c.thread_id == thread)
+        assert connection.execute(newest).scalar() == at + timedelta(seconds=256)
 
 
 def test_it_is_read_only(service: Service, engine: Engine, thread: str) -> None:

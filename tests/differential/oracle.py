@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import apsw
@@ -49,6 +50,11 @@ class Verdict:
 def fetch_all(cursor: Cursor) -> list[Row]:
     """Fetch an answer in one go."""
     return cursor.fetchall()
+
+
+def _with_texts(rows: Sequence[Row]) -> list[Row]:
+    """Give times as SQLite has them."""
+    return [tuple(str(value) if isinstance(value, datetime) else value for value in row) for row in rows]
 
 
 def text_of(select: Select) -> Sql:
@@ -140,6 +146,7 @@ def expected_rows(world: World, mode: str, select: Select) -> list[Row] | apsw.E
 
 def judge_rows(select: Select, rows: Sequence[Row], expected: Sequence[Row]) -> Verdict:
     """Compare an answer with the oracle's: group by group of rows that may change places."""
+    rows = _with_texts(rows)
     start, stop = _window(select, len(expected))
     tied = 0
     appended = len(sort_keys(select))
