@@ -1,0 +1,1 @@
+"""pandas' own tests of its SQL functions, with ``messages://`` in the place of SQLite."""
