@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,9 +33,34 @@ def _table_rows(heading: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("source", _blocks("python"))
-def test_python_examples_run(source: str) -> None:
-    """Every Python block runs as it stands, in a fresh namespace."""
-    exec(compile(source, "README.md", "exec"), {})
+def test_python_examples_run(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every Python block runs as it stands, in a fresh namespace and an empty folder, where its libraries are."""
+    for library in re.findall(r"^(?:from|import) (\w+)", source, re.MULTILINE):
+        pytest.importorskip(library)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(_beside(source, tmp_path), "README.md", "exec"), {})
+
+
+def _beside(source: str, folder: Path) -> str:
+    """Put a SQLite file with one customer into the place of the reader's own PostgreSQL."""
+    crm = folder / "crm.db"
+    with closing(sqlite3.connect(crm)) as connection:
+        connection.execute("CREATE TABLE customers (thread_id TEXT, country TEXT)")
+    return source.replace("postgresql+psycopg://localhost/crm", f"sqlite:///{crm}")
+
+
+def test_the_endpoint_answers() -> None:
+    """The example of FastAPI serves a thread, newest message first."""
+    testclient = pytest.importorskip("fastapi.testclient")
+    names: dict[str, Any] = {}
+    exec(compile(next(source for source in _blocks("python") if "FastAPI()" in source), "README.md", "exec"), names)
+    connection = names["engine"].raw_connection()
+    thread = connection.cursor().execute("INSERT INTO threads DEFAULT VALUES").lastrowid
+    insert = "INSERT INTO messages (thread_id, role, content) VALUES (?, 'user', ?)"
+    connection.cursor().executemany(insert, [(thread, "Hello"), (thread, "Are you there?")])
+    connection.close()
+    answer = testclient.TestClient(names["app"]).get(f"/threads/{thread}?limit=1").json()
+    assert [(row["role"], row["text"]) for row in answer] == [("user", "Are you there?")]
 
 
 def test_sql_examples_run(service: Service) -> None:
