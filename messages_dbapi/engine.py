@@ -83,16 +83,20 @@ class Engine:
                 connection.execute(f'ATTACH ? AS "{name}"', (path,))
 
     def _shield(self, *, warn: bool = False) -> None:
-        """Keep the service's names the service's where a local file has a table of that name."""
+        """Keep the service's names the service's where a local file has a table of that name.
+
+        A file may get one at any time, from another connection.
+        """
         with self._unsealed():
             schemas = ["main", *(name.lower() for name, _ in self._options.attach)]
             self._seal.local_tables = frozenset((schema, name) for schema in schemas for name in self._names(schema))
             local = {name for schema, name in self._seal.local_tables if schema == "main"}
             shields = self._names("temp")
             for name in _DECLARED:
-                if name in local and name not in shields:
+                shielded = name in local or self._options.local is not None
+                if shielded and name not in shields:
                     self._connection.execute(f"CREATE VIRTUAL TABLE temp.{name} USING {name}")
-                elif name not in local and name in shields:
+                elif not shielded and name in shields:
                     self._connection.execute(f"DROP TABLE temp.{name}")
                 if warn and name in local:
                     warnings.warn(_hidden_local_table(name), stacklevel=2)
@@ -264,6 +268,8 @@ class Engine:
     def _write_locally(self, run: Run, sets: Iterable[Parameters | None]) -> None:
         text = run.execution.text
         changes = 0
+        if self._options.local is not None and any(name in text.sql.lower() for name in _DECLARED):
+            self._shield()  # Another connection may have made a local table of that name.
         for parameters in sets:
             values, _ = bind(text.parameters, parameters)
             self._begin_transaction()

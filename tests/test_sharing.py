@@ -50,6 +50,19 @@ def test_local_tables_are_shared() -> None:
         assert second.execute("SELECT n FROM numbers").fetchall() == [(1,)]
 
 
+def test_a_table_that_another_connection_makes_hides_nothing() -> None:
+    """The name alone stays the service's, in a connection that was open before."""
+    shared = Shared()
+    with shared.connect("messages://") as first, shared.connect("messages://") as second:
+        first.execute("CREATE TABLE main.messages (a)")
+        first.execute("INSERT INTO main.messages VALUES (5)")
+        first.commit()
+        assert second.execute("SELECT a FROM main.messages").fetchall() == [(5,)]
+        assert len(second.execute("SELECT * FROM messages").description or ()) == 14
+        assert second.execute("SELECT a FROM main.messages").fetchall() == [(5,)]
+        assert second.execute("UPDATE main.messages SET a = 6").rowcount == 1
+
+
 def test_a_file_of_local_tables_wins(tmp_path: Path) -> None:
     """Whoever names one has it."""
     with Shared().connect("messages://", local=tmp_path / "local.db") as connection:

@@ -52,7 +52,7 @@ def _run(file: Path, arguments: Sequence[str]) -> tuple[int, set[str]]:
     report = root / "report.xml"
     report.unlink(missing_ok=True)
     ours = ["-c", str(root / "pyproject.toml"), "--rootdir", str(root), f"--junitxml={report}"]
-    options = [*ours, "-p", "no:cacheprovider", "-q", "--durations=0", "-m", _DESELECTED, *arguments]
+    options = [*ours, "-p", "no:cacheprovider", "-q", "-m", _DESELECTED, *arguments]
     command = [sys.executable, "-m", "pytest", *options, str(file)]
     paths = [str(_HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
