@@ -120,8 +120,8 @@ class MessagesDialect(Reflection):
         return messages_dbapi.sqlite_version_info
 
     def retrieve_dbapi_version(self, dbapi: Any) -> Any:
-        """Give the version of the driver."""
-        return tuple(int(part) for part in messages_dbapi.__version__.split("."))
+        """Give the version of the driver, which SQLAlchemy 2.1 asks for."""
+        return sqlalchemy.util.parse_version_string(messages_dbapi.__version__)
 
     def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None:
         """Set one of SQLite's levels, or AUTOCOMMIT; they concern local tables."""

@@ -136,6 +136,8 @@ def test_entry_points(name: str) -> None:
     assert (engine.dialect.name, engine.dialect.driver) == ("messages", name.partition("+")[2] or "https")
     dialect: Any = type(engine.dialect)
     assert dialect.import_dbapi() is messages_dbapi
+    if hasattr(dialect, "dbapi_version"):  # SQLAlchemy 2.1
+        assert str(engine.dialect.dbapi_version) == messages_dbapi.__version__
     assert engine.dialect.supports_statement_cache
 
 
