@@ -1,25 +1,15 @@
-"""What Alembic is told of the dialect: migrations as on SQLite, of local tables alone.
-
-Importing this module registers the dialect with Alembic, which does so by itself from 1.18 on: it finds the
-module by its entry point.
-"""
+"""What Alembic is told of the dialect: migrations as on SQLite, of local tables alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from alembic.ddl.sqlite import SQLiteImpl
 
-def setup(_plugin: Any) -> None:
-    """Do nothing more than was done by the import, where Alembic has found the module."""
+from messages_dbapi.resources import SCHEMA, SHORT_SCHEMA
 
-
-# Below setup: whoever imports this module before Alembic has Alembic look for setup while it is imported.
-from alembic.ddl.sqlite import SQLiteImpl  # noqa: E402
-
-from messages_dbapi.resources import SCHEMA, SHORT_SCHEMA  # noqa: E402
-
-from .reflection import declared  # noqa: E402
+from .reflection import declared
 
 _MAIN = "main"
 

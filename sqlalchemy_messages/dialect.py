@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -27,11 +28,26 @@ import messages_dbapi
 from . import types
 from .reflection import Reflection
 
+# Alembic learns of the dialect where it is there. An entry point would be no way: its releases 1.18 to 1.20.0
+# fail on it, and with them every program that imports them.
+with suppress(ImportError):
+    importlib.import_module(f"{__package__}.alembic")
+
 _VERSION = tuple(int(part) for part in sqlalchemy.__version__.split(".")[:2])
 
 
 class Compiler(base.SQLiteCompiler):
-    """SQLite's SQL; the one of SQLAlchemy 1.4 knows no RETURNING yet."""
+    """SQLite's SQL and the driver's functions; the one of SQLAlchemy 1.4 knows no RETURNING yet."""
+
+    def visit_regexp_replace_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        """Write what SQLite has no function for."""
+        # SQLAlchemy 1.4 has the replacement apart from the pattern.
+        parts = [
+            binary.left,
+            binary.right,
+            *filter(lambda part: part is not None, [binary.modifiers.get("replacement")]),
+        ]
+        return f"regexp_replace({', '.join(self.process(part, **kw) for part in parts)})"
 
     if _VERSION < (2, 0):
 
@@ -42,14 +58,6 @@ class Compiler(base.SQLiteCompiler):
                 for column in expression._select_iterables(returning_cols)
             ]
             return "RETURNING " + ", ".join(columns)
-
-
-class TypeCompiler(base.SQLiteTypeCompiler):
-    """SQLite's types, and the JSON of the service's tables."""
-
-    def visit_JSON_TEXT(self, type_: Any, **kw: Any) -> str:  # noqa: N802  # SQLAlchemy's way to name it
-        """Give the name that those tables declare."""
-        return "JSON_TEXT"
 
 
 class MessagesDialect(Reflection):
@@ -63,7 +71,6 @@ class MessagesDialect(Reflection):
     implicit_returning = True
     full_returning = True
     statement_compiler = Compiler
-    type_compiler_cls = TypeCompiler
     colspecs = base.SQLiteDialect.colspecs | {
         sqltypes.DateTime: types.DateTime,
         # These stay what they are; for subclasses SQLAlchemy would take one of the types above.
@@ -80,9 +87,6 @@ class MessagesDialect(Reflection):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._shared = messages_dbapi.Shared()
-        # From 1.18 on Alembic finds the module by its entry point.
-        if "alembic" in sys.modules:
-            importlib.import_module(f"{__package__}.alembic")
 
     @classmethod
     def import_dbapi(cls) -> ModuleType:
@@ -90,7 +94,6 @@ class MessagesDialect(Reflection):
         return messages_dbapi
 
     if _VERSION < (2, 0):
-        type_compiler = TypeCompiler
 
         @classmethod
         def dbapi(cls) -> ModuleType:  # type: ignore[override]  # later it is an attribute

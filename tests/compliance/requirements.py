@@ -36,11 +36,11 @@ _HAVING = """
     legacy_unconditional_json_extract mod_operator_as_percent_sign non_updating_cascade nullsordering
     nvarchar_types order_by_collation order_by_label_with_expression percent_schema_names
     precision_numerics_enotation_small precision_numerics_retains_significant_digits reflects_pk_names
-    regexp_match repeated_column_foreign_keys repeated_remote_col_foreign_keys savepoints schema_reflection
-    schemas server_defaults skip_autocommit_rollback supports_bitwise_and supports_bitwise_not supports_bitwise_or
-    supports_bitwise_shift supports_bitwise_xor table_ddl_if_exists temp_table_names temp_table_reflection
-    temporary_tables temporary_views tuple_in tuple_in_w_empty unicode_ddl update_from view_column_reflection
-    view_reflection views window_functions window_range window_range_numeric
+    regexp_match regexp_replace repeated_column_foreign_keys repeated_remote_col_foreign_keys savepoints
+    schema_reflection schemas server_defaults skip_autocommit_rollback supports_bitwise_and supports_bitwise_not
+    supports_bitwise_or supports_bitwise_shift supports_bitwise_xor table_ddl_if_exists temp_table_names
+    temp_table_reflection temporary_tables temporary_views tuple_in tuple_in_w_empty unicode_ddl update_from
+    view_column_reflection view_reflection views window_functions window_range window_range_numeric
 """
 
 _HAVING_SINCE_2_0 = "ctes_on_dml ctes_with_update_delete"
