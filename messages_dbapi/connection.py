@@ -136,6 +136,9 @@ class Connection:
         for cursor in cursors:
             cursor.close()
         self._closed = True
+        self._close_parts()
+
+    def _close_parts(self) -> None:
         self.engine.close()
         self._client.close()
         if self._store is not None:
@@ -173,9 +176,14 @@ class Connection:
             self.close()
 
     def __del__(self) -> None:
+        if self._closed:
+            return
         # A pool lets go of its connections together, and nobody has forgotten them.
-        if not self._closed and self._keeps is None:
+        if self._keeps is None:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=1, source=self)
+        # SQLite's callbacks lead back to the engine where the collector does not see it: nobody else would close it.
+        self._closed = True
+        self._close_parts()
 
     def __repr__(self) -> str:
         return f"<messages_dbapi.Connection to {describe(self.options)}{', closed' if self._closed else ''}>"

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,6 +91,60 @@ def test_the_file_goes_when_nothing_is_left() -> None:
     del connection
     gc.collect()
     assert not file.parent.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a system without signals of that kind")
+def test_what_a_killed_process_leaves_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the next one that needs such a folder; what a living one uses stays."""
+    program = (
+        "import messages_dbapi, sys, time\nshared = messages_dbapi.Shared()\n"
+        "print(shared.main(), flush=True)\ntime.sleep(60)"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    alive, killed = (
+        subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    )
+    with alive, killed:
+        used, left = (Path(str(process.stdout and process.stdout.readline().strip())) for process in (alive, killed))
+        killed.kill()
+        killed.wait()
+        assert left.exists()
+        mine = Path(Shared().main())
+        assert (used.exists(), left.parent.exists()) == (True, False)
+        alive.kill()
+    assert not mine.exists()
+
+
+def test_a_file_that_was_tidied_away_is_made_anew() -> None:
+    """Local tables are gone then, and the service is still there."""
+    shared = Shared()
+    shutil.rmtree(Path(shared.main()).parent)
+    with shared.connect("messages://") as connection:
+        assert connection.execute("SELECT count(*) FROM threads").fetchone() == (0,)
+
+
+def test_a_connection_that_is_dropped_is_closed(service: Service, tmp_path: Path) -> None:
+    """Its files and sockets with it, for a pool's and for one that was forgotten."""
+    url = service.base_url.replace("http://", "messages+http://", 1)
+
+    def use(connect: Callable[..., messages_dbapi.Connection]) -> int:
+        for _ in range(10):
+            connection = connect(url, local=tmp_path / "local.db")
+            connection.execute("SELECT count(*) FROM threads").fetchall()
+            connection.execute("CREATE TABLE IF NOT EXISTS numbers (n)")
+            del connection
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("a system that does not list open files")
+    before = use(Shared().connect)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        assert use(messages_dbapi.connect) <= before + 2
+        assert use(Shared().connect) <= before + 2
 
 
 def test_a_pool_may_drop_its_connections() -> None:
