@@ -156,7 +156,12 @@ MESSAGES = Resource(
             "The assistant that wrote the message; empty for one that a person wrote.",
             generated=True,
         ),
-        Field("attachments", "array", "Files that came with the message, each with the tools that may read it."),
+        Field(
+            "attachments",
+            "array",
+            "Files that came with the message, each with the tools that may read it.",
+            generated=True,
+        ),
         Field("completed_at", "integer", "When the message was finished, in Unix seconds.", generated=True),
         Field("content", "array", "What was said: a list of parts, each a text or an image.", nullable=False),
         Field(
@@ -165,7 +170,10 @@ MESSAGES = Resource(
         Field("incomplete_at", "integer", "When the message was given up unfinished, in Unix seconds.", generated=True),
         Field("incomplete_details", "object", "Why an unfinished message was given up.", generated=True),
         Field(
-            "metadata", "object", "Up to 16 labels of the user's own: names of up to 64 characters, texts of up to 512."
+            "metadata",
+            "object",
+            "Up to 16 labels of the user's own: names of up to 64 characters, texts of up to 512.",
+            generated=True,
         ),
         Field(
             "object", "string", "The kind of object; for every message thread.message.", nullable=False, generated=True
@@ -235,10 +243,15 @@ THREADS = Resource(
         Field("id", "string", "Names the thread in every call that concerns it.", nullable=False, generated=True),
         Field("created_at", "integer", "When the thread was created, in Unix seconds.", nullable=False, generated=True),
         Field(
-            "metadata", "object", "Up to 16 labels of the user's own: names of up to 64 characters, texts of up to 512."
+            "metadata",
+            "object",
+            "Up to 16 labels of the user's own: names of up to 64 characters, texts of up to 512.",
+            generated=True,
         ),
         Field("object", "string", "The kind of object; for every thread thread.", nullable=False, generated=True),
-        Field("tool_resources", "object", "What the tools of the thread may read: files, vector stores."),
+        Field(
+            "tool_resources", "object", "What the tools of the thread may read: files, vector stores.", generated=True
+        ),
     ),
     hidden=(Hidden("thread_id", "string", "The id of the thread, as the methods name it.", "key", "id"),),
     methods=(

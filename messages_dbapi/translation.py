@@ -19,7 +19,7 @@ from .errors import (
     OperationalError,
     ProgrammingError,
 )
-from .resources import RESOURCES
+from .resources import RESOURCES, Resource
 from .seal import Seal
 from .statement import Statement
 
@@ -41,6 +41,9 @@ _CLASSES: dict[type[Exception], type[Error]] = {
     UnicodeError: DataError,
     OverflowError: DataError,
 }
+_DECLARED = {resource.name: resource for resource in RESOURCES}
+_UNKNOWN_TABLE = re.compile(r"no such table: (?:[\w.]+\.)?(\w+)")
+_NOT_IN_TABLE = re.compile(r"table (\w+) has no column named (\w+)")
 _UNKNOWN_COLUMN = re.compile(r"no such column: (?:\w+\.)*\"?(\w+)")
 
 
@@ -75,9 +78,24 @@ def _stopped(statement: Statement) -> Error:
 
 
 def _hint(text: str) -> str:
-    match = _UNKNOWN_COLUMN.match(text)
-    if match is None:
-        return ""
-    names = [column.name for resource in RESOURCES for column in resource.columns]
-    close = difflib.get_close_matches(match[1].lower(), names, 1)
-    return f" (did you mean {close[0]}?)" if close and close[0] != match[1].lower() else ""
+    unknown_column, unknown_table = _UNKNOWN_COLUMN.match(text), _UNKNOWN_TABLE.match(text)
+    if unknown_column is not None:
+        return _near(unknown_column[1], [column.name for resource in RESOURCES for column in resource.columns])
+    if unknown_table is not None:
+        return _near(unknown_table[1], list(_DECLARED))
+    if text == "too many SQL variables":
+        return "; bind the values as one list: IN (SELECT value FROM json_each(?))"
+    not_there = _NOT_IN_TABLE.match(text)
+    resource = None if not_there is None else _DECLARED.get(not_there[1])
+    return "" if resource is None else _writable(resource, str(not_there and not_there[2]))
+
+
+def _near(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name.lower(), names, 1)
+    return f" (did you mean {close[0]}?)" if close and close[0] != name.lower() else ""
+
+
+def _writable(resource: Resource, name: str) -> str:
+    """Say which columns an INSERT takes; ``index`` is what pandas adds to those of a frame."""
+    able = ", ".join(filter(None, (resource.scope, *resource.create)))
+    return f"; it takes {able}" + (" (to_sql of pandas: index=False)" if name == "index" else "")

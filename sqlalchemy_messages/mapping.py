@@ -30,6 +30,11 @@ class _Entity:
             setattr(self, name, value)
 
 
+def _identity(entity: _Entity, length: int) -> tuple[Any, ...]:
+    """Give the primary key, or as many None: an attribute that has expired would be asked for."""
+    return tuple(inspect(entity).identity or [None] * length)
+
+
 class Message(_Entity):
     """A message; ``thread_id``, ``role`` and ``content`` make one, and ``metadata`` can be changed later.
 
@@ -54,7 +59,8 @@ class Message(_Entity):
         content_text: Mapped[str | None]
 
     def __repr__(self) -> str:
-        return f"<Message {self.id} of {self.thread_id}>"
+        thread_id, key = _identity(self, 2)
+        return f"<Message {key} of {thread_id}>"
 
 
 class Thread(_Entity):
@@ -68,7 +74,8 @@ class Thread(_Entity):
         tool_resources: Mapped[dict[str, Any] | None]
 
     def __repr__(self) -> str:
-        return f"<Thread {self.id}>"
+        (key,) = _identity(self, 1)
+        return f"<Thread {key}>"
 
 
 def _map(cls: type, resource: Resource, table: Table) -> None:

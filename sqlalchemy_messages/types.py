@@ -8,9 +8,10 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import BigInteger, String, func, types
+from sqlalchemy import BigInteger, String, func, literal, types
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
 
 from messages_dbapi.resources import FieldType
 
@@ -23,20 +24,23 @@ class JSON(sqlite.JSON):
     """
 
     cache_ok = True
-    # A name of its own in DDL: JSON would have numeric affinity, and tools that write models would take
-    # SQLAlchemy's own type, which sends a text in quotes.
+    # A name of its own: tools that write models would take SQLAlchemy's type, which sends a text in quotes.
     __visit_name__ = "JSON_TEXT"
 
     def __init__(self, none_as_null: bool = True) -> None:
         super().__init__(none_as_null=none_as_null)
 
-    def bind_processor(self, dialect: Dialect) -> None:
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
         """Bind values as they are: the driver tells a list, which must be parts, from a text."""
+        # The service has no JSON null apart from nothing at all.
+        return lambda value: None if value is JSON.NULL else value
 
     def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
         """Write a value into the SQL text."""
 
         def process(value: Any) -> str:
+            if value is JSON.NULL:
+                return "NULL"
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
             return _quoted(text)
 
@@ -48,10 +52,23 @@ class JSON(sqlite.JSON):
         def operate(self, op: Callable[..., Any], *other: Any, **kwargs: Any) -> Any:
             """Build the expression of an operator."""
             if op in (operator.eq, operator.ne) and isinstance(other[0], list | dict):
-                return func.json_equal(self.expr, other[0], type_=BigInteger) == int(op is operator.eq)
+                document = literal(other[0], JSON())
+                return func.json_equal(self.expr, document, type_=BigInteger) == int(op is operator.eq)
             return super().operate(op, *other, **kwargs)
 
     comparator_factory = Comparator  # type: ignore[assignment]  # of this type's own values only
+
+
+@compiles(JSON, "messages")
+def _name_here(_type: JSON, _compiler: Any, **_kw: Any) -> str:
+    # As the service's tables declare it; JSON would have numeric affinity.
+    return "JSON_TEXT"
+
+
+@compiles(JSON)
+def _name_elsewhere(type_: JSON, compiler: Any, **kw: Any) -> str:
+    name: str = compiler.visit_JSON(type_, **kw)
+    return name
 
 
 class DateTime(sqlite.DATETIME):

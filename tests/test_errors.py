@@ -394,3 +394,26 @@ def test_options_are_named() -> None:
         messages_dbapi.connect("messages://?pagesize=5")
     with pytest.raises(InterfaceError, match="messages://"):
         messages_dbapi.connect()
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("SELECT contnt FROM messages", "no such column: contnt (did you mean content?)"),
+        ("SELECT * FROM mesages", "no such table: mesages (did you mean messages?)"),
+        ("SELECT * FROM main.transcripts", "(did you mean transcript?)"),
+        ("SELECT * FROM customers", "no such table: customers"),
+        (f"SELECT 1 WHERE 1 IN ({','.join('?' * 32_767)})", "json_each(?)"),
+        ("INSERT INTO threads (title) VALUES (1)", "no column named title; it takes metadata, tool_resources"),
+        (
+            'INSERT INTO messages ("index") VALUES (1)',
+            "thread_id, role, content, attachments, metadata (to_sql of pandas",
+        ),
+    ],
+)
+def test_a_name_that_is_not_there(connection: Connection, statement: str, said: str) -> None:
+    """The text names what may have been meant."""
+    with pytest.raises(ProgrammingError) as caught:
+        connection.execute(statement, (1,) * statement.count("?"))
+    assert said in str(caught.value)
+    assert ("did you mean" in str(caught.value)) == ("did you mean" in said)

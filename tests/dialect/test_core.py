@@ -95,6 +95,37 @@ def test_a_list_that_is_no_parts_is_refused(service: Service, engine: Engine) ->
     assert written(service) == 0
 
 
+def test_a_json_null_is_nothing(service: Service, engine: Engine) -> None:
+    """SQLAlchemy's symbol for it is a number underneath, which must not be sent."""
+    thread = service.thread(1)
+    with engine.begin() as connection:
+        with pytest.raises(exc.IntegrityError, match="content"):
+            connection.execute(insert(messages).values(thread_id=thread, role="user", content=JSON.NULL))
+        assert written(service) == 0
+        connection.execute(update(messages).where(c.thread_id == thread).values(metadata={"a": "b"}))
+        connection.execute(update(messages).where(c.thread_id == thread).values(metadata=JSON.NULL))
+        assert connection.execute(select(c.metadata).where(c.thread_id == thread)).scalars().all() == [{}]
+    written_out = select(literal(JSON.NULL, JSON())).compile(engine, compile_kwargs={"literal_binds": True})
+    assert "SELECT NULL" in str(written_out)
+
+
+def test_a_condition_on_a_document_can_be_written_out(service: Service, engine: Engine) -> None:
+    """As a text that runs."""
+    thread = service.thread_of([Draft(content="1", metadata={"it's": "é"}), Draft(content="2")])
+    statement = select(c.content_text).where(c.thread_id == thread, c.metadata == {"it's": "é"})
+    compiled = str(statement.compile(engine, compile_kwargs={"literal_binds": True}))
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql(compiled).fetchall() == [("1",)]
+
+
+def test_regular_expressions(engine: Engine, thread: str) -> None:
+    """SQLAlchemy's operators are the driver's functions."""
+    replaced = c.content_text.regexp_replace("message ([0-9]+)", "$1!")
+    with engine.connect() as connection:
+        found = select(replaced).where(c.thread_id == thread, c.content_text.regexp_match("9[89]$"))
+        assert connection.execute(found).scalars().all() == ["98!", "99!"]
+
+
 def test_json_in_conditions(service: Service, engine: Engine) -> None:
     """Paths, typed comparison, whole documents whatever the order of keys, NULL."""
     metadata: list[dict[str, str]] = [{"k": "v", "n": "5"}, {"k": "w"}, {}]

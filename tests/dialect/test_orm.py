@@ -46,6 +46,33 @@ def test_an_object_knows_itself_after_flush(service: Service, session: Session) 
     assert methods(service) == []
 
 
+def test_what_was_left_out_is_there_after_flush(service: Service, session: Session) -> None:
+    """Empty labels and attachments, as the service keeps them, so that an entry can be set."""
+    message = Message(thread_id=service.thread(), role="user", content="x")
+    thread = Thread()
+    session.add_all([message, thread])
+    session.flush()
+    assert (message.metadata, message.attachments, thread.metadata, thread.tool_resources) == ({}, [], {}, {})
+    assert message.metadata is not None
+    message.metadata["state"] = "solved"
+    session.flush()
+    assert methods(service) == ["POST", "POST", "POST"]
+
+
+def test_an_object_shows_itself_without_asking(service: Service, session: Session) -> None:
+    """New, expired and detached: a log line makes no request, and never fails."""
+    message = Message(thread_id=service.thread(), role="user", content="x")
+    assert repr(message) == "<Message None of None>"
+    session.add(message)
+    session.commit()
+    service.seen.clear()
+    shown = repr(message)
+    session.close()
+    assert shown == repr(message) == f"<Message {inspect(message).identity[1]} of {inspect(message).identity[0]}>"
+    assert repr(Thread()) == "<Thread None>"
+    assert service.seen == []
+
+
 def test_get_refresh_update_delete_are_one_request_each(service: Service, session: Session) -> None:
     """By the primary key of thread and message."""
     thread = service.thread(3)

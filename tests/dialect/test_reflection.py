@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, inspect, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.schema import CreateTable
@@ -165,6 +166,13 @@ def test_a_copy_of_a_reflected_table_can_be_made(engine: Engine) -> None:
         for made in (copy, ready):
             connection.execute(CreateTable(made))
             assert inspect(connection).get_pk_constraint(made.name)["constrained_columns"] == ["thread_id", "id"]
+
+
+@pytest.mark.parametrize("other", [sqlite, postgresql])
+def test_a_copy_can_be_made_elsewhere(other: Any) -> None:
+    """An archive of messages in one's own database has that database's JSON."""
+    copy = sqlalchemy_messages.messages.to_metadata(MetaData(), schema="archive")
+    assert "metadata JSON" in str(CreateTable(copy).compile(dialect=other.dialect()))
 
 
 def test_the_listing_can_leave_the_service_out(engine: Engine) -> None:
