@@ -212,6 +212,58 @@ def test_the_bounds_of_a_text_stand_where_it_would_be_sorted_in() -> None:
         assert (after > first) == (first <= LATEST and timestamp(first) == text)
 
 
+_EDGES = (EARLIEST, EARLIEST + 1, -1, 0, FIRST, LATEST - 1, LATEST)
+_BEYOND = ("", "\0", "0", "0000-12-31 23:59:59", "9999-12-31 23:59:59.5", "9999-12-31 23:59:59\0", "a", "é", "🍚")
+_NO_TEXTS = (None, -1, 0, 1, 1970, 9999, 9999.5, 10000, 1e300, float("-inf"), b"", b"9999-12-31 23:59:59", b"\xff")
+
+
+@pytest.mark.parametrize("operator", ["=", "<", "<=", ">", ">=", "IS", "<>", "BETWEEN '1970' AND"])
+def test_the_first_and_the_last_times_compare_like_texts(
+    service: Service, connection: Connection, operator: str
+) -> None:
+    service.thread_of([Draft(content="x", created_at=seconds) for seconds in _EDGES], thread_id="thread_edges")
+    plain = apsw.Connection(":memory:")
+    plain.execute("CREATE TABLE transcript (created TEXT)")
+    plain.executemany("INSERT INTO transcript VALUES (?)", [(timestamp(seconds),) for seconds in _EDGES])
+    for value in (*map(timestamp, _EDGES), *_BEYOND, *_NO_TEXTS):
+        for clause in ("ORDER BY created", "ORDER BY created DESC LIMIT 3", "ORDER BY created LIMIT 2 OFFSET 1"):
+            sql = f"SELECT created FROM transcript WHERE {{}} created {operator} ? {clause}"
+            wanted = plain.execute(sql.format(""), (value,)).fetchall()
+            assert rows(connection, sql.format("thread_id = 'thread_edges' AND"), value) == wanted, value
+
+
+_SAID = (
+    "",
+    "\0",
+    "a",
+    "a\0",
+    "a\0b",
+    "a ",
+    "A",
+    "5",
+    "5.0",
+    "é",
+    "e\u0301",
+    "\ud7ff",
+    "\ue000",
+    "\uffff",
+    "🍚",
+    "x" * 70_000,
+)
+
+
+@pytest.mark.parametrize("condition", ["= ?", "IS ?", "IN (?, 5, NULL)", "> ?", "<= ?", "= ? COLLATE NOCASE", "LIKE ?"])
+def test_said_texts_compare_as_sqlite_compares_them(service: Service, connection: Connection, condition: str) -> None:
+    service.thread_of([Draft(content=[{"type": "text", "text": said}]) for said in _SAID], thread_id="thread_said")
+    plain = apsw.Connection(":memory:")
+    plain.execute("CREATE TABLE transcript (text TEXT)")
+    plain.executemany("INSERT INTO transcript VALUES (?)", [(said,) for said in _SAID])
+    for value in (*_SAID[:-1], 5, 5.0, None, b"a"):
+        sql = f"SELECT text FROM transcript WHERE {{}} text {condition} ORDER BY text"
+        wanted = plain.execute(sql.format(""), (value,)).fetchall()
+        assert rows(connection, sql.format("thread_id = 'thread_said' AND"), value) == wanted, value
+
+
 def test_the_last_of_a_thread_is_the_first_in_descending_order(service: Service, connection: Connection) -> None:
     service.thread(3, thread_id="thread_ties", step=0)
     sql = "SELECT text FROM transcript WHERE thread_id = 'thread_ties' ORDER BY created"
@@ -313,6 +365,16 @@ def test_joins(connection: Connection) -> None:
     assert rows(connection, follows) == [("message 0", "message 1")]
     of_threads = "SELECT h.id, count(t.id) FROM threads h LEFT JOIN transcript t ON t.thread_id = h.id GROUP BY h.id"
     assert sorted(rows(connection, of_threads)) == [("thread_a", 5), ("thread_empty", 0)]
+
+
+def test_what_was_said_can_be_said_again_in_its_own_thread(connection: Connection) -> None:
+    again = (
+        "INSERT INTO messages (thread_id, role, content) "
+        "SELECT thread_id, role, text FROM transcript WHERE thread_id = ? ORDER BY created"
+    )
+    assert connection.execute(again, (THREAD,)).rowcount == 5
+    said = [text for (text,) in rows(connection, "SELECT text FROM transcript WHERE thread_id = ?", THREAD)]
+    assert said == [f"message {number}" for number in (*range(5), *range(5))]
 
 
 # It is read-only.

@@ -36,6 +36,7 @@ _MOMENTS = (
 )
 # Their texts are between the times of old messages and of the others.
 _NUMBERS_BETWEEN = (2000, 2000.5, 1999, 1_980_000_000)
+_BLOBS = (b"", b"2", b"2023-11-14 22:13:22", b"\xff")
 _PADDED = tuple(f"{stamp}  " for stamp in _STAMPS)
 _NEAR_MOMENTS = (*_STAMPS, *(f"{stamp}.500000" for stamp in _STAMPS), "2023-11-14T22:13:23")
 _COMPARISONS = ("=", "<", "<=", ">", ">=", "<>", "==", "IS", "IS NOT", "!=")
@@ -107,10 +108,14 @@ class Generator:
             (3, self._recursive),
             (6, self._threads),
             (6, self._parameters),
-            (2, self._keyed),
+            (4, self._keyed),
             (4, self._viewed),
             (3, self._keyset),
-            (8, self._timed),
+            (10, self._timed),
+            (4, self._split),
+            (6, self._first_few),
+            (3, self._either),
+            (3, self._latest),
         ]
         return self._random.choices([kind for _, kind in kinds], [weight for weight, _ in kinds])[0]()
 
@@ -522,23 +527,92 @@ class Generator:
         kept = order[: self._random.randint(0, 2)]
         return Select(columns, (self._messages(a),), (named, after), order=kept, limit=limit, offset=offset)
 
+    def _first_few(self) -> Select:
+        """Ask for a few rows in an order that is not the listing's, by terms that the service can answer alone."""
+        a = self._alias()
+        where: list[Predicate] = [self._random.choice(self._thread_terms(a)[:2])[1]()]
+        if self._chance(0.4):
+            value = self._value(None) if self._chance(0.1) else self._second_value(a)
+            where.append(Term((f"{_time(a)} {self._one(('<', '>'))} ", value)))
+        key, time = self._key(a), Key(Term((_time(a),)), suffix=self._one(("", " DESC")))
+        order = self._one(((key,), (key, time), (time, key), (Key(Term((f"{a}.thread_id",))), time)))
+        limit, offset = self._value(self._random.randint(1, 5)), self._one((None, None, self._value(1)))
+        return Select(self._columns(a), (self._messages(a),), tuple(where), order=order, limit=limit, offset=offset)
+
     def _timed(self) -> Select:
         """Ask for the first or last of a transcript, of old messages and others, by one comparison of its time."""
         a = self._alias(like="w")
         threads = [self._value("old"), self._value(self._one(THREADS))]
         named = Term((f"{a}.thread_id IN (", *_commas(threads), ")"), frozenset({a}))
-        value = self._value(self._one(self._one((_MOMENTS, _NUMBERS_BETWEEN, _NUMBERS_BETWEEN, _PADDED))))
-        sides: tuple[tuple[Piece, ...], ...] = (
-            (value,),
-            (value,),
-            (value,),
-            self._number(value),
-            (value, " COLLATE RTRIM"),
-        )
-        time = Term((f"{a}.created {self._one(('>', '>', '<', '<=', '>=', '='))} ", *self._one(sides)))
+        time = Term((f"{a}.created ", *self._one(self._moment_comparisons())()))
         order = (Key(Term((f"{a}.created",)), suffix=self._one(("", " DESC"))),)
         limit, offset = self._value(self._random.randint(1, 5)), self._one((None, self._value(1), self._value(2)))
         return Select(self._columns(a), (self._messages(a),), (named, time), order=order, limit=limit, offset=offset)
+
+    def _moment_comparisons(self) -> tuple[Callable[[], tuple[Piece, ...]], ...]:
+        """Compare with what is another thing as a text than as a number, or than to the last blank."""
+
+        def moment() -> tuple[Piece, ...]:
+            return (f"{self._one(_COMPARISONS)} ", self._value(self._one((*_MOMENTS, *_PADDED))))
+
+        def second() -> tuple[Piece, ...]:
+            return (f"{self._one(('>', '>', '<=', '>=', '<'))} ", Value(self._one(_STAMPS[1:8])))
+
+        def number() -> tuple[Piece, ...]:
+            return (f"{self._one(('>', '>', '>=', '<'))} ", self._value(self._one(_NUMBERS_BETWEEN)))
+
+        def numeric() -> tuple[Piece, ...]:
+            value = self._value(self._one(_NUMBERS_BETWEEN))
+            return (f"{self._one(('>', '>=', '<', '<='))} ", *self._number(value))
+
+        def padded() -> tuple[Piece, ...]:
+            operator = self._one(("=", "IS", ">=", ">", "<", "<="))
+            return (f"{operator} ", self._value(self._one(_PADDED[1:8])), " COLLATE RTRIM")
+
+        def blob() -> tuple[Piece, ...]:
+            return (f"{self._one(('<', '<=', '<', '>', '<>'))} ", self._value(self._one(_BLOBS)))
+
+        return moment, second, number, numeric, padded, blob
+
+    def _split(self) -> Select:
+        """Ask for either of two things beside a thread that a subquery names: for SQLite to scan twice, or not."""
+        a = self._alias()
+        branches: tuple[Predicate, ...] = tuple(self._selective_term(a) for _ in range(self._random.randint(2, 3)))
+        operator, threads = self._one((("IN", self._thread_ids), ("=", self._thread_id), ("=", self._thread_id)))
+        named = Term((f"{a}.thread_id {operator} ", threads()), frozenset({a}), single=operator == "=")
+        where: list[Predicate] = [Logic("OR", branches), named]
+        if self._chance(0.2):
+            where.append(self._selective_term(a))
+        self._random.shuffle(where)
+        return Select(self._columns(a), (self._messages(a),), tuple(where), order=self._order(a), **self._limits())
+
+    def _either(self) -> Select:
+        """Ask for what either of two threads has: for SQLite to scan each, and to tell the rows apart by their key."""
+        a = self._alias()
+        branches = tuple(self._named_branch(a) for _ in range(self._random.randint(2, 3)))
+        return Select((Star(),), (self._messages(a),), (Logic("OR", branches),), order=self._order(a))
+
+    def _named_branch(self, a: str) -> Logic:
+        named = Term((f"{a}.thread_id = ", self._value(self._one(THREADS))), frozenset({a}))
+        return Logic("AND", (named, self._selective_term(a)))
+
+    def _latest(self) -> Select:
+        """Ask beside each message for the time of the first or last that is like it."""
+        a = self._alias()
+        b = self._alias(like=a)
+        alike = self._one(("role", "run_id", "run_id", "status"))
+        like = (_link(a, b, outer=True), Term((f"{_column(b, alike)} = {_column(a, alike)}",)))
+        order = (Key(Term((_time(b),)), suffix=self._one(("", " DESC", " DESC"))),)
+        found = Select((_time(b),), (self._messages(b),), like, order=order, limit=self._value(1))
+        named = Term((f"{a}.thread_id = ", self._value(self._one(THREADS))), frozenset({a}), single=True)
+        return Select((f"{a}.id", found), (self._messages(a),), (named,), order=self._order(a))
+
+    def _selective_term(self, a: str) -> Term:
+        """Make a term that the service can answer, or the driver in its place."""
+        column = _column(a, self._one(("role", "run_id", "status", "created_at")))
+        if column == _time(a):
+            return Term((f"{column} {self._one(('=', '=', '<', '>'))} ", self._second_value(a)))
+        return Term((f"{column} = ", self._value(self._one(("user", "assistant", "run_1", "7", "completed")))))
 
     def _viewed(self) -> Select:
         """Read a view of all messages, or of one thread."""
@@ -550,13 +624,17 @@ class Generator:
         return Select(columns, (Source(f"all_{_table(a)}", a),), where, order=self._order(a), **self._limits())
 
     def _keyed(self) -> Select:
-        """Read single messages, many of them."""
+        """Read single messages, many of them, or see whether they are there."""
         a = self._alias()
         thread = self._one([thread for thread in THREADS if thread != "empty"])
         values = [self._value(key) for key in (*self._ids[thread], *self._all_ids[:3], "nothing")]
         term = Term((f"{a}.id IN (", *_commas(values), ")"), keys=True)
         named = Term((f"{a}.thread_id = ", self._value(thread)), frozenset({a}), single=True)
-        return Select(self._columns(a), (self._messages(a),), (named, term), order=self._order(a), **self._limits())
+        if self._chance(0.4):
+            return Select((f"{a}.id", f"{a}.thread_id"), (self._messages(a),), (named, term))
+        more = (Term((f"{_time(a)} {self._one(('<', '>'))} ", self._second_value(a))),) if self._chance(0.5) else ()
+        where = (named, term, *more)
+        return Select(self._columns(a), (self._messages(a),), where, order=self._order(a), **self._limits())
 
     def _parameters(self) -> Select:
         """Use the parameters of the listing."""

@@ -43,12 +43,11 @@ MUTANTS = (
         "if offer.exact:",
     ),
     Mutant(
-        # SQLite 3.46 and later plan again, with LIMIT unusable, where a shown term was not consumed.
+        # SQLite 3.46 and later plan again where a shown term was not consumed, but not where it shows a weaker one.
         "LIMIT taken with unconsumed terms",
         "plan.py",
         "if offer.exact and (ordered or not info.nOrderBy):",
         "if ordered or not info.nOrderBy:",
-        harmless=True,
     ),
     Mutant(
         "terms called exact that only narrow",
