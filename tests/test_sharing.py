@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -125,26 +125,37 @@ def test_a_file_that_was_tidied_away_is_made_anew() -> None:
         assert connection.execute("SELECT count(*) FROM threads").fetchone() == (0,)
 
 
-def test_a_connection_that_is_dropped_is_closed(service: Service, tmp_path: Path) -> None:
-    """Its files and sockets with it, for a pool's and for one that was forgotten."""
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="a system that does not list open files")
+@pytest.mark.parametrize("pooled", [False, True], ids=["forgotten", "of a pool"])
+def test_a_connection_that_is_dropped_is_closed(service: Service, tmp_path: Path, pooled: bool) -> None:
+    """Its files and sockets with it."""
     url = service.base_url.replace("http://", "messages+http://", 1)
-
-    def use(connect: Callable[..., messages_dbapi.Connection]) -> int:
+    connect = Shared().connect if pooled else messages_dbapi.connect
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
         for _ in range(10):
             connection = connect(url, local=tmp_path / "local.db")
             connection.execute("SELECT count(*) FROM threads").fetchall()
             connection.execute("CREATE TABLE IF NOT EXISTS numbers (n)")
             del connection
-        gc.collect()
-        return len(os.listdir("/proc/self/fd"))
+            gc.collect()
+    port = service.base_url.rpartition(":")[2].partition("/")[0]
+    assert [name for name in _open_files() if "local.db" in name] == []
+    assert [name for name in _connected() if name.endswith(f":{int(port):04X}")] == []
 
-    if not os.path.isdir("/proc/self/fd"):
-        pytest.skip("a system that does not list open files")
-    before = use(Shared().connect)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        assert use(messages_dbapi.connect) <= before + 2
-        assert use(Shared().connect) <= before + 2
+
+def _open_files() -> list[str]:
+    names = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            names.append(os.readlink(f"/proc/self/fd/{number}"))
+    return names
+
+
+def _connected() -> list[str]:
+    """Give the remote ends of connections that are established from this side."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [remote for _, _local, remote, state, *_ in rows if state == "01"]
 
 
 def test_a_pool_may_drop_its_connections() -> None:

@@ -229,7 +229,8 @@ def test_the_first_and_the_last_times_compare_like_texts(
         for clause in ("ORDER BY created", "ORDER BY created DESC LIMIT 3", "ORDER BY created LIMIT 2 OFFSET 1"):
             sql = f"SELECT created FROM transcript WHERE {{}} created {operator} ? {clause}"
             wanted = plain.execute(sql.format(""), (value,)).fetchall()
-            assert rows(connection, sql.format("thread_id = 'thread_edges' AND"), value) == wanted, value
+            given = rows(connection, sql.format("thread_id = 'thread_edges' AND"), value)
+            assert [(str(created),) for (created,) in given] == wanted, value
 
 
 _SAID = (
