@@ -16,6 +16,7 @@ from .errors import (
     ProgrammingError,
     Warning,
 )
+from .options import Options, resolve
 from .sharing import Shared
 from .types import (
     BINARY,
@@ -61,6 +62,7 @@ __all__ = [
     "InternalError",
     "NotSupportedError",
     "OperationalError",
+    "Options",
     "ProgrammingError",
     "Shared",
     "Time",
@@ -71,6 +73,7 @@ __all__ = [
     "apilevel",
     "connect",
     "paramstyle",
+    "resolve",
     "sqlite_version",
     "sqlite_version_info",
     "threadsafety",

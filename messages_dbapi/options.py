@@ -13,7 +13,7 @@ from .address import EXAMPLES, Address, Origin, parse_base_url, parse_url
 from .credentials import KEY_HEADERS, Key, environment_key, refused_in_url
 from .errors import InterfaceError
 from .resources import PAGE_SIZE
-from .scope import ThreadSource, parse_source
+from .scope import FileSource, ThreadSource, parse_source
 from .values import Pairs, Reader
 
 
@@ -55,6 +55,17 @@ class Options:
     def embedded(self) -> bool:
         """Tell whether the service is the embedded one."""
         return self.base_url is None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Name what leads to files of this machine: ``store``, and options by their names."""
+        found = {
+            "store": self.store is not None,
+            "threads": isinstance(self.threads, FileSource),
+            "local": self.local is not None,
+            "attach": bool(self.attach),
+        }
+        return tuple(name for name, is_there in found.items() if is_there)
 
 
 def describe(options: Options) -> str:

@@ -33,9 +33,8 @@ from superset.sql.parse import SQLGLOT_DIALECTS, LimitMethod
 from superset.utils import json
 from superset.utils.core import GenericDataType
 
-from messages_dbapi.options import Options, resolve
+import messages_dbapi
 from messages_dbapi.resources import RESOURCES, SCHEMA, SHORT_SCHEMA
-from messages_dbapi.scope import FileSource
 
 if TYPE_CHECKING:
     from superset.connectors.sqla.models import TableColumn
@@ -188,8 +187,10 @@ def _validate(url: URL, arguments: Mapping[str, Any]) -> None:
     # As the dialect itself will write it for the driver, so that both read the same.
     (text,), from_url = url.get_dialect()().create_connect_args(url)
     given = {**from_url, **arguments}
-    options = resolve(text, given, os.environ)
-    own = resolve(text, given, {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"})
+    options = messages_dbapi.resolve(text, given, os.environ)
+    own = messages_dbapi.resolve(
+        text, given, {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
+    )
     refused = _risks(options, options.api_key != own.api_key) - _allowed()
     if refused:
         names = ", ".join(sorted(refused))
@@ -199,16 +200,9 @@ def _validate(url: URL, arguments: Mapping[str, Any]) -> None:
         )
 
 
-def _risks(options: Options, environment_key: bool) -> set[str]:
-    found = {
-        "store": options.store is not None,
-        "local": options.local is not None,
-        "attach": bool(options.attach),
-        "threads": isinstance(options.threads, FileSource),
-        "allow_insecure": options.allow_insecure,
-        "environment_key": environment_key,
-    }
-    return {name for name, risky in found.items() if risky}
+def _risks(options: messages_dbapi.Options, environment_key: bool) -> set[str]:
+    further = {"allow_insecure": options.allow_insecure, "environment_key": environment_key}
+    return {*options.files, *(name for name, is_there in further.items() if is_there)}
 
 
 def _allowed() -> set[str]:

@@ -667,3 +667,15 @@ def test_what_may_hold_a_credential_is_not_shown() -> None:
     for wrong in wrongs:
         for name in ("headers", "query", "api_key", "base_url"):
             assert "keykey" not in refusal("messages://host", **{name: wrong})
+
+
+def test_files_names_what_leads_to_files(tmp_path: Path) -> None:
+    """For those who must not open any."""
+    ids, crm = tmp_path / "ids.txt", tmp_path / "crm.db"
+    assert resolve("messages://", {}, {}).files == ()
+    assert resolve("messages:///x.db", {}, {}).files == ("store",)
+    assert resolve("messages://", {"local": ":memory:"}, {}).files == ()
+    of_a_table = {"attach": {"crm": crm}, "threads": "crm.customers.thread"}
+    assert resolve("messages://", of_a_table, {}).files == ("attach",)
+    given = {"local": crm, "attach": {"crm": crm}, "threads": ids}
+    assert resolve("messages://:k@host/v1", given, {}).files == ("threads", "local", "attach")
