@@ -42,7 +42,7 @@ class MessagesImpl(SQLiteImpl):
                 return True
             schema = parents["schema_name"]
             if schema is None:
-                return name not in in_main and not _is_of_the_service(name, schema)
+                return name not in in_main
             return schema != _MAIN or name in in_main
 
         options["include_name"] = _both(include_name, options.get("include_name"))

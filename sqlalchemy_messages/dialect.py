@@ -49,6 +49,12 @@ class Compiler(base.SQLiteCompiler):
         ]
         return f"regexp_replace({', '.join(self.process(part, **kw) for part in parts)})"
 
+    def visit_cast(self, cast: Any, **kwargs: Any) -> str:
+        """Take the day out of a time, of which SQLite's CAST would keep the number of the year."""
+        if not isinstance(cast.type, sqltypes.Date):
+            return str(super().visit_cast(cast, **kwargs))
+        return f"date({self.process(cast.clause, **kwargs)})"
+
     if _VERSION < (2, 0):
 
         def returning_clause(self, stmt: Any, returning_cols: Any) -> str:  # type: ignore[override]  # as in 1.4

@@ -5,7 +5,22 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import Column, DateTime, MetaData, String, Table, exc, func, insert, literal, select, text
+from sqlalchemy import (
+    Column,
+    Date,
+    DateTime,
+    MetaData,
+    String,
+    Table,
+    cast,
+    exc,
+    extract,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.engine import Engine
 
 from sqlalchemy_messages import messages, transcript
@@ -83,6 +98,15 @@ def test_the_newest(service: Service, engine: Engine, thread: str) -> None:
     assert [row.text for row in rows] == ["message 256", "message 255"]
     assert rows[0].created == BEGAN + timedelta(seconds=256)
     assert [(request.query["order"], request.query["limit"]) for request in seen] == [("desc", "2")]
+
+
+def test_messages_a_day(engine: Engine, thread: str) -> None:
+    """Grouped by what Core has for the day, the year and the hour."""
+    day, year = cast(c.created, Date), extract("year", c.created)
+    statement = select(day, year, func.strftime("%H", c.created), func.count()).where(c.thread_id == thread)
+    with engine.connect() as connection:
+        rows = connection.execute(statement.group_by(day)).fetchall()
+    assert rows == [(date(2023, 11, 14), 2023, "22", 257)]
 
 
 def test_joins_with_messages(engine: Engine, thread: str) -> None:
