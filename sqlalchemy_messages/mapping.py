@@ -98,12 +98,17 @@ def _map(cls: type, resource: Resource, table: Table) -> None:
 
 def _refuse(resource: Resource, target: Any, verb: Verb, writable: Collection[str | None]) -> None:
     """Raise NotSupportedError where an attribute was set that such a statement cannot write."""
-    changed = {attribute.key for attribute in inspect(target).attrs if any(attribute.history.added or ())}
+    changed = {attribute.key for attribute in inspect(target).attrs if _is_set(attribute.history.added, verb)}
     for name in sorted(changed.difference(writable)):
         method = resource.methods_of(verb)[0].name
         able = ", ".join(sorted(filter(None, writable)))
         text = f"column {name} of {resource.name} cannot be written: {method} takes only {able}"
         raise exc.NotSupportedError(None, None, messages_dbapi.NotSupportedError(text))
+
+
+def _is_set(added: Collection[Any] | None, verb: Verb) -> bool:
+    """Tell whether an attribute was given a value; None in a new object is none."""
+    return any(verb == "UPDATE" or value is not None for value in added or ())
 
 
 _map(Message, MESSAGES, messages)

@@ -129,26 +129,40 @@ def test_update_and_delete_by_condition(service: Service, session: Session) -> N
     assert len(session.execute(select(Message).where(of_thread)).scalars().all()) == 2
 
 
-@pytest.mark.parametrize("attribute", ["role", "content", "created_at", "id", "thread_id", "content_text"])
-def test_a_read_only_attribute(service: Service, session: Session, attribute: str) -> None:
+@pytest.mark.parametrize("value", ["changed", "", 0, None])
+@pytest.mark.parametrize("attribute", ["role", "content", "created_at", "content_text"])
+def test_a_read_only_attribute(service: Service, session: Session, attribute: str, value: object) -> None:
     """Refused before anything is sent, also where the flush has something else to send."""
     thread = service.thread(1)
     message = session.execute(select(Message).where(Message.thread_id == thread)).scalars().one()
     service.seen.clear()
     session.add(Message(thread_id=thread, role="user", content="another"))
+    setattr(message, attribute, value)
+    with pytest.raises(exc.NotSupportedError, match=f"column {attribute}"):
+        session.flush()
+    assert methods(service) == []
+
+
+@pytest.mark.parametrize("attribute", ["id", "thread_id"])
+def test_a_part_of_the_key(service: Service, session: Session, attribute: str) -> None:
+    """Is read-only like the rest."""
+    thread = service.thread(1)
+    message = session.execute(select(Message).where(Message.thread_id == thread)).scalars().one()
+    service.seen.clear()
     setattr(message, attribute, "changed")
     with pytest.raises(exc.NotSupportedError, match=f"column {attribute}"):
         session.flush()
     assert methods(service) == []
 
 
-def test_a_new_object_with_a_read_only_attribute(service: Service, session: Session) -> None:
+@pytest.mark.parametrize("value", [5, 0])
+def test_a_new_object_with_a_read_only_attribute(service: Service, session: Session, value: int) -> None:
     """The service gives such values; asking for another is an error, and nothing is sent."""
     thread = service.thread()
     session.add_all(
         [
             Message(thread_id=thread, role="user", content="fine"),
-            Message(thread_id=thread, role="user", content="not fine", created_at=5),
+            Message(thread_id=thread, role="user", content="not fine", created_at=value),
         ]
     )
     with pytest.raises(exc.NotSupportedError, match="column created_at"):
