@@ -49,6 +49,8 @@ class Engine:
         self.autocommit = False
         # Rows written to the service since the last commit: a rollback cannot undo them.
         self._sent = 0
+        # How many they were at each savepoint that is open, by its name.
+        self._savepoints: list[tuple[str, int]] = []
         with translated(self._seal):
             self._connection = self._open()
 
@@ -298,15 +300,30 @@ class Engine:
             self._shield()
         if text.kind == "TRANSACTION" and not self._connection.in_transaction:
             self._ended(rolled_back=text.verb == "ROLLBACK")
+        elif text.savepoint is not None:
+            self._pass_savepoint(text.verb, text.savepoint)
+
+    def _pass_savepoint(self, verb: str, name: str) -> None:
+        """Note a savepoint that was set, released or rolled back to."""
+        if verb == "SAVEPOINT":
+            self._savepoints.append((name, self._sent))
+            return
+        place = max((place for place, (known, _) in enumerate(self._savepoints) if known == name), default=None)
+        if place is None:
+            return  # set under a name in string quotes, which SQLite takes too
+        if verb == "ROLLBACK":
+            sent, self._sent = self._sent - self._savepoints[place][1], self._savepoints[place][1]
+            self._shield()
+            _warn_of_rollback(sent)
+        del self._savepoints[place + (verb == "ROLLBACK") :]
 
     def _ended(self, *, rolled_back: bool) -> None:
         """Note that a transaction has ended; warn where a rollback cannot undo what was sent."""
         sent, self._sent = self._sent, 0
+        self._savepoints.clear()
         if rolled_back:
             self._shield()
-        if rolled_back and sent:
-            rows = "1 row that was" if sent == 1 else f"{sent} rows that were"
-            warnings.warn(errors.Warning(f"rollback cannot undo the {rows} written to the service"), stacklevel=4)
+            _warn_of_rollback(sent)
 
     def commit(self) -> None:
         """Commit the changes of local tables; those of the service stand already."""
@@ -328,6 +345,13 @@ class Engine:
         """Close the connection; an open transaction of local tables is undone."""
         with self.lock, translated(self._seal):
             self._connection.close(True)
+
+
+def _warn_of_rollback(sent: int) -> None:
+    """Say that rows which were written to the service stay."""
+    if sent:
+        rows = "1 row that was" if sent == 1 else f"{sent} rows that were"
+        warnings.warn(errors.Warning(f"rollback cannot undo the {rows} written to the service"), stacklevel=5)
 
 
 @contextmanager

@@ -65,6 +65,7 @@ class Text:
     ``UPSERT`` for an ON CONFLICT clause. With a target, a RETURNING clause is cut off ``sql``, and
     ``returning`` is its list; a column in it is qualified by the target's bare name or its alias, if at
     all. An EXPLAIN has kind ``EXPLAIN`` and none of these, but RETURNING is cut off in it as well.
+    ``savepoint`` is the name that SAVEPOINT, RELEASE or ROLLBACK TO gives.
 
     ``parameters`` are those of the statement as the user wrote it, the first being SQLite's number 1:
     the name of each (without its ``:``, ``@`` or ``$``), or None for ``?`` and ``?NNN`` (and for a number
@@ -89,6 +90,7 @@ class Text:
     columns: tuple[str, ...] = ()
     constants: tuple[Constant, ...] = ()
     hides_threads: bool = False
+    savepoint: str | None = None
 
 
 def analyse(operation: str) -> Text:
@@ -118,6 +120,8 @@ def _analyse(operation: str) -> Text:
         return replace(text, kind="EXPLAIN", verb="EXPLAIN", explain=True, returning=None, returning_parameters=())
     verb = _verb(Reader(tokens))
     text = replace(text, kind=_KINDS.get(verb, "OTHER"), verb=verb, hides_threads=hides_threads(tokens))
+    if text.kind == "TRANSACTION":
+        return replace(text, savepoint=_find_savepoint(tokens))
     if target is None:
         return text
     constants = tuple(_find_constants(everything, target.rest)) if text.kind == "UPDATE" else ()
@@ -177,6 +181,19 @@ def _skip_common_tables(reader: Reader) -> None:
         reader.take_parentheses()
         if not reader.take_sign(","):
             return
+
+
+def _find_savepoint(tokens: Sequence[Token]) -> str | None:
+    reader = Reader(tokens)
+    if reader.take("ROLLBACK"):
+        reader.take("TRANSACTION")
+        if not reader.take("TO"):
+            return None
+    elif not (reader.take("RELEASE") or reader.keyword == "SAVEPOINT"):
+        return None
+    reader.take("SAVEPOINT")
+    name = reader.take_name()
+    return None if name is None else name.folded[-1]
 
 
 @dataclass(frozen=True)

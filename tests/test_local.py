@@ -283,3 +283,34 @@ def test_a_cursor_that_is_dropped_lets_go_of_its_tables() -> None:
             connection.execute("DROP TABLE numbers")
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("name", ["inner", '"in ner"', "[Inner]"])
+def test_a_rollback_to_a_savepoint_warns_of_what_stays(service: Service, name: str) -> None:
+    """Of what was written since then, and of that once."""
+    service.thread(thread_id="thread_a")
+    insert = "INSERT INTO messages (thread_id, role, content) VALUES ('thread_a', 'user', 'x')"
+    with service.connect() as connection:
+        connection.execute(insert)
+        connection.execute(f"SAVEPOINT {name}")
+        connection.execute(f"ROLLBACK TO {name.upper()}")  # nothing was written since
+        connection.execute(insert)
+        connection.execute("SAVEPOINT further")
+        connection.execute(insert)
+        with pytest.warns(messages_dbapi.Warning, match="cannot undo the 2 rows"):
+            connection.execute(f"ROLLBACK /* all */ TRANSACTION TO SAVEPOINT {name}")
+        connection.execute(insert)
+        connection.execute(f"RELEASE {name}")
+        with pytest.warns(messages_dbapi.Warning, match="cannot undo the 2 rows"):
+            connection.rollback()
+        assert connection.execute("SELECT count(*) FROM messages WHERE thread_id = 'thread_a'").fetchone() == (4,)
+
+
+def test_an_unknown_savepoint_is_sqlites_error() -> None:
+    with messages_dbapi.connect("messages://") as connection:
+        connection.execute("SAVEPOINT 'quoted'")
+        connection.execute("ROLLBACK TO quoted")
+        connection.rollback()
+        connection.execute("BEGIN")
+        with pytest.raises(ProgrammingError, match="no such savepoint: nowhere"):
+            connection.execute("ROLLBACK TO nowhere")

@@ -162,6 +162,16 @@ def test_a_rollback_that_was_asked_for_warns(engine: Engine, thread: str) -> Non
             transaction.rollback()
 
 
+def test_a_nested_transaction_that_is_rolled_back_warns(engine: Engine, thread: str) -> None:
+    """As the whole does."""
+    with engine.connect() as connection:
+        nested = connection.begin_nested()
+        connection.execute(insert(messages).values(thread_id=thread, role="user", content="x"))
+        with pytest.warns(messages_dbapi.Warning, match="cannot undo the 1 row"):
+            nested.rollback()
+        connection.commit()
+
+
 def test_local_tables_have_transactions(engines: Engines) -> None:
     """Rolled back, committed, and in parts by savepoints."""
     engine = engines("messages://")
