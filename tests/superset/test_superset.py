@@ -207,6 +207,11 @@ class TestLab:
         """A text without a statement has no result, and is no error."""
         assert lab.rows(sql) == []
 
+    def test_replace_arrives_as_it_was_written(self, lab: Lab) -> None:
+        """And gets the driver's own answer."""
+        sql = "REPLACE INTO messages (thread_id, role, content) VALUES ('thread_lisbon', 'user', 'no')"
+        assert "REPLACE is not available on messages" in lab.error(sql)
+
     def test_writes(self, lab: Lab, connection: Connection) -> None:
         """A message is created once, changed and deleted."""
         found = (
