@@ -75,6 +75,12 @@ class Execution:
         self.plans.clear()
         self._target_opened = False
 
+    def let_go(self) -> None:
+        """Keep nothing of what was read for the statement, which has ended."""
+        self.plans.clear()
+        self.doomed.clear()
+        self.reading = self.new_reading()
+
     def send(self, count: int | None = None) -> None:
         """Send the writes gathered so far, or the first ``count`` of them."""
         if self.target is not None:

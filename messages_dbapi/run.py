@@ -96,6 +96,7 @@ class Run:
             with self._stepping(self.execution):
                 self._cursor.close(True)
             self._cursor = None
+        self.execution.let_go()
 
 
 def persist(execution: Execution, run: Callable[[], _T]) -> _T:

@@ -32,3 +32,10 @@ def connection(service: Service, request: pytest.FixtureRequest) -> Iterator[Con
     connect = service.connect if request.param == "in process" else service.connect_over_http
     with connect() as connection:
         yield connection
+
+
+@pytest.fixture
+def alone(service: Service) -> Iterator[Connection]:
+    """Give a connection for what has nothing to do with the service."""
+    with service.connect() as connection:
+        yield connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sqlite3
 from contextlib import closing
@@ -97,6 +98,15 @@ def test_errors_table_names_every_class() -> None:
     """Every class that is raised is explained."""
     named = [row[0].strip("`") for row in _table_rows("class")]
     assert sorted(named) == sorted(cls.__name__ for cls in _leaves(errors.Error))
+
+
+def test_superset_table_names_what_can_be_allowed() -> None:
+    """As the spec itself explains it, which only an environment with Superset can import."""
+    spec = Path(__file__).parents[1] / "sqlalchemy_messages" / "superset.py"
+    explained = re.findall(r"^``(\w+)`` ", ast.get_docstring(ast.parse(spec.read_text(encoding="utf-8"))) or "", re.M)
+    named = [name for row in _table_rows("name") for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(named) == sorted(explained)
+    assert len(named) == 6
 
 
 def _leaves(cls: type) -> list[type]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,6 @@ def service(service: Service) -> Service:
     service.thread(5, thread_id=THREAD, metadata={"kind": "test"})
     service.thread(thread_id="thread_empty")
     return service
-
-
-@pytest.fixture
-def alone(service: Service) -> Iterator[Connection]:
-    """Give a connection for what has nothing to do with the service."""
-    with service.connect() as connection:
-        yield connection
 
 
 def ids(connection: Connection, sql: str, *parameters: object) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from messages_dbapi import InterfaceError, OperationalError
 from messages_dbapi.connection import Connection
+from messages_dbapi.embedded.documents import Draft
 
 from .service import Seen, Service
 
@@ -226,3 +229,23 @@ def test_seconds_are_live(connection: Connection) -> None:
     watcher.join()
     assert seen[-1] > 0
     assert cursor.stats.seconds == cursor.stats.seconds >= seen[-1]
+
+
+def test_a_closed_cursor_holds_no_rows(service: Service) -> None:
+    """However long a program keeps it, for what it can still be asked."""
+    thread = service.thread_of(Draft(content="x" * 10_000) for _ in range(100))
+    with service.connect() as connection:
+        closed = []
+        tracemalloc.start()
+        try:
+            for _ in range(5):
+                cursor = connection.execute("SELECT content FROM messages WHERE thread_id = ?", (thread,))
+                assert len(cursor.fetchall()) == 100
+                cursor.close()
+                closed.append(cursor)
+            gc.collect()
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert held < 500_000, "one listing is a million"
+    assert [cursor.rowcount for cursor in closed] == [-1] * 5
