@@ -86,8 +86,9 @@ def _hint(text: str) -> str:
     if text == "too many SQL variables":
         return "; bind the values as one list: IN (SELECT value FROM json_each(?))"
     not_there = _NOT_IN_TABLE.match(text)
-    resource = None if not_there is None else _DECLARED.get(not_there[1])
-    return "" if resource is None else _writable(resource, str(not_there and not_there[2]))
+    if not_there is None or not_there[1] not in _DECLARED:
+        return ""
+    return _writable(_DECLARED[not_there[1]], not_there[2])
 
 
 def _near(name: str, names: list[str]) -> str:
