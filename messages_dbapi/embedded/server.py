@@ -70,8 +70,9 @@ class Server:
         """Take no more requests, finish those in flight, close."""
         if self._thread.is_alive():
             self._listener.shutdown()
-        self._listener.finish()
+        # Before the wait: whoever was not accepted yet would wait too, for an answer that never comes.
         self._listener.server_close()
+        self._listener.finish()
 
     def __enter__(self) -> Server:
         self.start()

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -257,6 +258,31 @@ def test_stop_finishes_what_is_in_flight_and_ends_what_is_idle() -> None:
         assert not stopping.is_alive()
     with pytest.raises(OSError, match="refused"), contextlib.closing(Line(server).socket):
         pass
+
+
+def test_stop_leaves_nobody_waiting_to_be_accepted() -> None:
+    app = _Slow()
+    server = Server(app)
+    server.start()
+    busy = Line(server)
+    with busy.socket, busy.file:
+        busy.send(request(b"GET /healthz"))
+        assert app.begun.wait(20)
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        # Whoever comes now is sent away at once, not when the last request is answered.
+        ends = time.monotonic() + 10
+        with pytest.raises(OSError, match="refused|reset"):
+            while time.monotonic() < ends:
+                with contextlib.closing(Line(server).socket) as late:
+                    late.settimeout(1)
+                    with contextlib.suppress(TimeoutError):
+                        late.recv(1)
+        assert stopping.is_alive()
+        app.go_on.set()
+        assert busy.answer()[0] == 200
+        stopping.join(20)
+        assert not stopping.is_alive()
 
 
 def test_stop_waits_for_a_body_that_is_on_its_way(app: Held) -> None:
