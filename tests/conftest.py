@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from messages_dbapi.connection import Connection
 
 from .service import Service
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="do the thousands too, which takes many minutes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: a test that only runs with --long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long") is not None:
+            item.add_marker(pytest.mark.skip("long: run it with --long"))
+
+
+@pytest.fixture
+def many(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """Choose how often: the first number in an ordinary run, the second with --long."""
+    long = bool(request.config.getoption("--long"))
+    return lambda ordinary, thousands: thousands if long else ordinary
 
 
 @pytest.fixture(autouse=True)

@@ -685,11 +685,10 @@ def test_a_change_whose_reply_cannot_be_read_is_unknown(front: Front, connection
         assert (caught.value.outcome, caught.value.applied) == ("unknown", 0)
 
 
-# Thousands of inserts under random faults: MESSAGES_TEST_INSERTS says how many, --log-level=INFO shows the figures.
+# Thousands of inserts under random faults: --long makes them tens of thousands, --log-level=INFO shows the figures.
 
 figures = logging.getLogger(__name__)
 
-INSERTS = int(os.environ.get("MESSAGES_TEST_INSERTS", "2500"))
 EQUAL = ("yes", "no", "ok")
 
 
@@ -770,14 +769,15 @@ class Storm:
         assert {name for name, _ in texts} >= self.confirmed
 
 
-def test_thousands_of_inserts_under_random_faults(front: Front) -> None:
-    storm = Storm(front, seed=INSERTS)
+def test_thousands_of_inserts_under_random_faults(front: Front, many: Callable[[int, int], int]) -> None:
+    inserts = many(2_500, 25_000)
+    storm = Storm(front, seed=inserts)
     with front.connect(concurrency=3) as connection:
-        while storm.rows < INSERTS:
+        while storm.rows < inserts:
             storm.insert_some(connection)
     storm.check_all()
     # The storm was one: some were found again, some stayed in doubt.
-    assert storm.count["confirmed"] > INSERTS / 3
-    assert 0 < storm.count["in doubt"] < INSERTS / 5
-    assert storm.count["failed"] <= INSERTS / 100
+    assert storm.count["confirmed"] > inserts / 3
+    assert 0 < storm.count["in doubt"] < inserts / 5
+    assert storm.count["failed"] <= inserts / 100
     figures.info("%d rows, %d posts: %s", storm.rows, front.posts, dict(storm.count))
