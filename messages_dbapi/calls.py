@@ -62,17 +62,42 @@ class Calls:
     ) -> Listed | None:
         """List a page; None where the service has no such scope.
 
-        Raise NotSupportedError where the service cannot list the resource.
+        Raise NotSupportedError where the service cannot list the resource, and DataError with param
+        "after" where it does not know the key to list on from.
         """
         asked = time.monotonic()
-        reply = self._listing(resource, scope, query, statement)
+        try:
+            reply = self._listing(resource, scope, query, statement)
+        except DataError as error:
+            if query.after is not None and _is_about(error, query.after, "after"):
+                error.param = "after"
+            raise
         if reply.status == 404:
+            if query.after is not None and self._lacks_only(query.after, scope, reply, statement):
+                raise self._unknown_key(resource, query.after, reply)
             self.confirm(scope or "", reply, statement)
             return None
         with self._reading(resource, scope, reply):
             page = reader.page(reply.body, scope)
         statement.count(pages=1, rows_received=len(page.rows))
         return Listed(page, reply.date, asked)
+
+    def _lacks_only(self, key: str, scope: str | None, reply: Reply, statement: Statement) -> bool:
+        """Tell whether a listing is 404 for the key to go on from, and not for its scope."""
+        if scope is None or decode.names(reply.body, key):
+            return True
+        if decode.names(reply.body, scope):
+            return False
+        path = path_of(THREADS, THREADS.method("SELECT", keyed=True), key=scope)
+        return self.client.send(Request("GET", path), statement).status != 404
+
+    def _unknown_key(self, resource: Resource, key: str, reply: Reply) -> DataError:
+        return DataError(
+            f"{self.address} lists no {resource.name} after {key!r}: it knows no such id there",
+            status=reply.status,
+            param="after",
+            request_id=reply.request_id,
+        )
 
     def _listing(self, resource: Resource, scope: str | None, query: PageQuery, statement: Statement) -> Reply:
         method = resource.method("SELECT", keyed=False)
@@ -97,7 +122,7 @@ class Calls:
         try:
             reply = self.client.send(Request("GET", path_of(resource, method, scope, key)), statement)
         except DataError as error:
-            if not self._is_about(key, resource, error):
+            if not _is_about(error, key, resource.key, resource.key_parameter):
                 raise
             return None
         if reply.status == 404:
@@ -216,13 +241,15 @@ class Calls:
             f"{resource.key} IN (…), or give the connection thread_id=… or threads=FILE"
         )
 
-    @staticmethod
-    def _is_about(key: str, resource: Resource, error: DatabaseError) -> bool:
-        # The text begins with the path, which names the key whatever is wrong.
-        said = str(error).partition("the service answered")[2]
-        named = (f"'{key}'", f'"{key}"', resource.key_parameter)
-        about = error.param in (resource.key, resource.key_parameter) or any(name in said for name in named)
-        return error.status in (400, 422) and about
+
+def _is_about(error: DatabaseError, key: str, *parameters: str | None) -> bool:
+    """Tell whether the service refuses a key, by the parameter that it names or by the key itself."""
+    # The text begins with the path, which may name the key whatever is wrong.
+    said = str(error).partition("the service answered")[2]
+    # A plain word needs its quotes to be more than a word.
+    plain = [name for name in parameters if name and "_" in name]
+    named = (*plain, *(f"{quote}{name}{quote}" for quote in "'\"" for name in (key, *parameters) if name))
+    return error.status in (400, 422) and (error.param in parameters or any(name in said for name in named))
 
 
 def path_of(resource: Resource, method: Method, scope: str | None = None, key: str | None = None) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 
-from . import errors
+from . import decode, errors
 from .calls import Calls, PageQuery
 from .creation import Creation
 from .decode import KEY, TIME, Page, Reader
@@ -175,7 +175,13 @@ class Reading:
         if walk.filters and self._is_narrowed_otherwise(resource, scope, walk):
             walk = Walk(walk.descending, walk.after)
         fetch = partial(self._fetch, resource, reader, scope, walk)
-        listing = Listing(fetch, page_size=page_size or self._page_size, descending=walk.descending, after=walk.after)
+        listing = Listing(
+            fetch,
+            partial(self._has_row, resource, scope),
+            page_size=page_size or self._page_size,
+            descending=walk.descending,
+            after=walk.after,
+        )
         if (resource.name, scope) in self._outgrown:
             listing.scans = 1  # It is read a second time: this time its rows stay.
         self._listings[resource.name, scope, reader, walk] = listing
@@ -199,6 +205,10 @@ class Reading:
         self.scopes_read += after is None
         self._creation.note(scope, query, listed)
         return listed.page
+
+    def _has_row(self, resource: Resource, scope: str | None, key: str) -> bool:
+        reader = decode.reader(resource, frozenset())
+        return self._calls.get(resource, scope, key, reader, self._statement) is not None
 
     def _release(self) -> None:
         """Forget the rows that only one scan has read, once they are many."""

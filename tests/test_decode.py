@@ -89,4 +89,4 @@ def listed(used: Reader, times: list[int | None], *, descending: bool) -> Listin
         page = {"data": objects[first : first + limit], "has_more": first + limit < len(objects)}
         return used.page(json.dumps(page).encode(), "thread_1")
 
-    return Listing(fetch, page_size=2, descending=descending)
+    return Listing(fetch, lambda key: True, page_size=2, descending=descending)

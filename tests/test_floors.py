@@ -17,8 +17,8 @@ PACKAGE = Path(messages_dbapi.__file__).parent
 FLOORS = (
     "errors types resources timestamps retry exchange",
     "statement address scope lexer functions binding body decode printing",
-    "credentials names conditions fault listing seal",
-    "values reader translation",
+    "credentials names conditions fault paging seal",
+    "values reader translation listing",
     "options ddl",
     "session sql destination",
     "client",

@@ -334,8 +334,8 @@ MUTANTS = (
     Mutant(
         "a listing of one run kept as the whole",
         "scan.py",
-        "listing = Listing(fetch, page_size",
-        "walk = Walk(walk.descending, walk.after)\n        listing = Listing(fetch, page_size",
+        "listing = Listing(\n            fetch,",
+        "walk = Walk(walk.descending, walk.after)\n        listing = Listing(\n            fetch,",
     ),
     Mutant(
         "rows with a value found in one column only",
