@@ -84,9 +84,9 @@ class Connection:
 
     def cursor(self) -> Cursor:
         """Make a cursor."""
-        self.check_open()
-        cursor = Cursor(self)
         with self._lock:
+            self.check_open()
+            cursor = Cursor(self)
             self._cursors.add(cursor)
         return cursor
 
@@ -128,15 +128,18 @@ class Connection:
     def close(self) -> None:
         """Close the connection and its cursors; a transaction of local tables that is open is undone.
 
-        Raise InterfaceError if it is closed already, as PEP 249 has it.
+        A second time it does nothing.
         """
-        self.check_open()
         with self._lock:
+            if self._closed:
+                return
+            self._closed = True
             cursors = list(self._cursors)
-        for cursor in cursors:
-            cursor.close()
-        self._closed = True
-        self._close_parts()
+        try:
+            for cursor in cursors:
+                cursor.close()
+        finally:
+            self._close_parts()
 
     def _close_parts(self) -> None:
         self.engine.close()

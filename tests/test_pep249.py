@@ -33,6 +33,15 @@ class TestCompliance(dbapi20.DatabaseAPI20Test):  # type: ignore[misc]  # the su
     def test_nextset(self) -> None:
         """Be skipped."""
 
+    def test_non_idempotent_close(self) -> None:
+        """Let a second close do nothing: the suite wants an error here, and says that reasonable persons differ."""
+        connection = self._connect()
+        connection.close()
+        connection.close()
+        for misuse in (connection.commit, connection.rollback, connection.cursor):
+            with pytest.raises(messages_dbapi.InterfaceError, match="closed"):
+                misuse()
+
     def test_setoutputsize(self) -> None:
         """Take any size."""
         with self._connect() as connection:
@@ -164,7 +173,6 @@ def test_a_closed_connection_is_unusable(connection: messages_dbapi.Connection) 
     cursor = connection.cursor().execute("SELECT 1")
     connection.close()
     for misuse in (
-        connection.close,
         connection.cursor,
         connection.commit,
         connection.rollback,
