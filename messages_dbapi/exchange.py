@@ -137,6 +137,17 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(_Readable(sock), *args, **options)  # type: ignore[arg-type]  # it only calls makefile
 
+    def _read_status(self) -> tuple[str, int, str]:
+        """Pass over interim replies such as 103, of which http.client knows 100 alone.
+
+        It would take one for the reply, and that for the reply to the next request.
+        """
+        version, status, reason = super()._read_status()  # type: ignore[misc]  # typeshed leaves it out
+        while 100 < status < 200 and status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+            http.client.parse_headers(self.fp)
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # as above
+        return version, status, reason
+
 
 class _Connection(HTTPConnection):
     """Report to the exchange under way when a request has left, and be bounded by it."""
