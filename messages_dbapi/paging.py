@@ -109,13 +109,19 @@ class Pager:
         self._cursors.clear()
 
     def _new_rows(self, page: Page) -> list[Row]:
+        if page.has_more and not page.rows:
+            raise InternalError(
+                f"the listing does not advance: after {self._cursor!r} the service gave an empty page, and says that "
+                "more rows follow"
+            )
+        # Some services repeat a row in its page, and some the row of the cursor.
+        listed = list({row[KEY]: row for row in page.rows}.values())
         if self._again:
-            rows = [row for row in page.rows if self._is_further(row)]
-            self._again = len(rows) < len(page.rows)
+            rows = [row for row in listed if self._is_further(row)]
+            self._again = len(rows) < len(listed)
             return rows
-        # Some services repeat the row of the cursor.
         known = {row[KEY] for row in self._last_page}
-        rows = [row for row in page.rows if row[KEY] not in known] if known else page.rows
+        rows = [row for row in listed if row[KEY] not in known] if known else listed
         if page.rows and not rows and page.has_more:
             raise InternalError(
                 f"the listing does not advance: after {self._cursor!r} the service gave the same page again"
