@@ -16,7 +16,7 @@ from requests.adapters import BaseAdapter
 
 from .errors import DatabaseError, Error, InterfaceError, OperationalError
 from .exchange import Exchange
-from .fault import FOREIGN, Fault, find_request_id, parse, read_answer, read_failure
+from .fault import FOREIGN, Fault, TooLargeError, find_request_id, parse, read_answer, read_failure
 from .options import Options, describe
 from .retry import plan_wait, read_date, worth_trying
 from .session import EMBEDDED, Request, Way
@@ -29,6 +29,9 @@ _IN_ALL = 10
 # Seconds from which on a wait is worth a warning.
 _LONG_WAIT = 2.0
 _CHUNK = 1 << 18
+# Bytes that a reply may have, unpacked: a full page of the longest messages (100 of 256,000 characters, in up to
+# 12 bytes each where they are escaped) has 0.3 GiB, and no page of a service that speaks the contract has more.
+LARGEST_REPLY = 1 << 30
 # Bytes looked at to see how a body begins or ends.
 _EDGE = 64
 
@@ -214,10 +217,14 @@ class Client:
 
 def _chunks(response: Response, statement: Statement) -> Iterator[bytes]:
     stopped = False
+    left = LARGEST_REPLY
     for chunk in response.iter_content(_CHUNK):
         # Not before there is more: a reply that is whole counts, whatever happens meanwhile.
         if stopped:
             raise ConnectionAbortedError("the statement was stopped")
+        left -= len(chunk)
+        if left < 0:
+            raise TooLargeError(f"the reply has more than {LARGEST_REPLY:,} bytes")
         yield chunk
         stopped = statement.stopped
 

@@ -42,6 +42,10 @@ _HINTS = {
 }
 
 
+class TooLargeError(http.client.HTTPException):
+    """Stop reading a reply that is larger than any of the API can be."""
+
+
 class Fault(NamedTuple):
     """One try that failed.
 
@@ -196,6 +200,8 @@ def _root(error: Exception, outer: BaseException | None) -> Exception:
 
 def _describe(error: Exception, root: Exception, *, sent: bool, patience: str) -> tuple[str, bool]:
     """Say in words what happened, and whether another try may fare better."""
+    if isinstance(root, TooLargeError):
+        return str(root), False
     if isinstance(root, socket.gaierror):
         # A name that does not exist will not exist in a second; a resolver that fails may recover.
         return f"the host name cannot be resolved ({root.strerror})", root.errno != socket.EAI_NONAME
