@@ -141,7 +141,7 @@ class Engine:
         run = Run(self._prepare(text, statement, messages), self.stepping)
         if text.kind != "EMPTY":
             self._check_allowed(text)
-            with run.timed(), self.stepping(run.execution):
+            with _reporting(run.execution), run.timed(), self.stepping(run.execution):
                 self._start(run, sets)
         return run
 
@@ -345,6 +345,17 @@ class Engine:
         """Close the connection; an open transaction of local tables is undone."""
         with self.lock, translated(self._seal):
             self._connection.close(True)
+
+
+@contextmanager
+def _reporting(execution: Execution) -> Iterator[None]:
+    """Put on an error of a write what the write has done."""
+    try:
+        yield
+    except errors.Error as error:
+        if execution.text.target is not None:
+            execution.writing.report(error)
+        raise
 
 
 def _warn_of_rollback(sent: int) -> None:

@@ -73,12 +73,23 @@ class Writing:
             self._run(batch, writes)
             error = batch.error(self._sent)
             if error is not None:
-                error.applied = self.count
-                error.ids = tuple(self.ids)
-                error.outcome = error.outcome or "failed"
+                self._mark(error)
                 raise error
         finally:
             self._sent += count
+
+    def _mark(self, error: Error) -> None:
+        error.applied = self.count
+        error.ids = tuple(self.ids)
+        error.outcome = error.outcome or "failed"
+
+    def report(self, error: Error) -> None:
+        """Say on any error of the statement what was written, also where it met none of the writes."""
+        if error.applied is not None:
+            return
+        self._mark(error)
+        if self.count:
+            error.args = (f"{str(error).rstrip('.')}. Before that, {self.count} rows of the statement were written.",)
 
     def _run(self, batch: _Batch, writes: list[Write]) -> None:
         try:
