@@ -20,6 +20,7 @@ from .errors import (
     Outcome,
     ProgrammingError,
 )
+from .fault import parse
 from .resources import THREADS, Method, Resource
 from .statement import Statement
 from .types import Row
@@ -55,12 +56,13 @@ class Calls:
     def __init__(self, client: Client, address: str) -> None:
         self.client = client
         self.address = address
+        self._listed: set[str] = set()
         self._unlisted: set[str] = set()
 
     def page(
         self, resource: Resource, scope: str | None, reader: Reader, query: PageQuery, statement: Statement
-    ) -> Listed | None:
-        """List a page; None where the service has no such scope.
+    ) -> Listed | Reply:
+        """List a page; the 404 where the service has no such scope.
 
         Raise NotSupportedError where the service cannot list the resource, and DataError with param
         "after" where it does not know the key to list on from.
@@ -76,7 +78,7 @@ class Calls:
             if query.after is not None and self._lacks_only(query.after, scope, reply, statement):
                 raise self._unknown_key(resource, query.after, reply)
             self.confirm(scope or "", reply, statement)
-            return None
+            return reply
         with self._reading(resource, scope, reply):
             page = reader.page(reply.body, scope)
         statement.count(pages=1, rows_received=len(page.rows))
@@ -95,6 +97,7 @@ class Calls:
         return DataError(
             f"{self.address} lists no {resource.name} after {key!r}: it knows no such id there",
             status=reply.status,
+            code=reply.code,
             param="after",
             request_id=reply.request_id,
         )
@@ -109,9 +112,10 @@ class Calls:
         try:
             reply = self.client.send(request, statement)
         except NotSupportedError as error:
-            raise self._cannot_list(resource) from error
-        if reply.status == 404:
-            raise self._cannot_list(resource)
+            raise self._cannot_list(resource, error) from error
+        if reply.status == 404 and query.after is None:
+            raise self._cannot_list(resource, reply)
+        self._listed.add(resource.name)
         return reply
 
     def get(self, resource: Resource, scope: str | None, key: str, reader: Reader, statement: Statement) -> Row | None:
@@ -166,18 +170,27 @@ class Calls:
             yield
         except InternalError as error:
             place = resource.name if scope is None else f"{resource.name} of {scope}"
-            error.args = (f"{self.address}, {place}: {error}",)
+            doubt = ". It may have been applied" if outcome == "unknown" else ""
+            error.args = (f"{self.address}, {place}: {error}{doubt}",)
             error.status, error.request_id, error.outcome = reply.status, reply.request_id, outcome
             raise
 
     def confirm(self, key: str, reply: Reply, statement: Statement) -> None:
         """Return where a 404 says that ``key`` is unknown; raise OperationalError where there is no such API.
 
-        A connection that has had a success at its address knows the API is there; else one request asks.
+        A connection that has had a success at its address knows the API is there; else one request asks. So it
+        does where the API may have gone since: the 404 is not of its making, or names nothing, and a service
+        that has listed threads can be asked for them.
         """
-        if self.client.confirmed or self.answers(statement) or decode.names(reply.body, key):
+        was_there = self.client.confirmed
+        if was_there and (decode.names(reply.body, key) or not self._may_have_gone(reply)):
+            return
+        if self.answers(statement) or decode.names(reply.body, key):
             return
         raise self.no_api(reply)
+
+    def _may_have_gone(self, reply: Reply) -> bool:
+        return THREADS.name in self._listed or not isinstance(parse(reply.body), dict)
 
     def answers(self, statement: Statement) -> bool:
         """Ask whether the API is at the address, by the cheapest listing there is: of one thread."""
@@ -223,22 +236,36 @@ class Calls:
             ) from error
 
     def no_api(self, reply: Reply) -> OperationalError:
-        """Say that a 404 means that the API is not there."""
+        """Say that a 404 means that the API is not there, or no longer."""
+        gone = "the API was there before, and is no longer at that address"
+        never = f"there is no such API at that address; {_BASE_URL}"
         return OperationalError(
-            f"{self.address} answers 404: there is no such API at that address; {_BASE_URL}",
+            f"{self.address} answers 404: {gone if self.client.confirmed else never}",
             status=404,
+            code=reply.code,
             request_id=reply.request_id,
         )
 
-    def unknown_scope(self, resource: Resource, scope: str) -> ProgrammingError:
-        """Say that the thread a statement names is not there."""
-        return ProgrammingError(f"{self.address} knows no thread {scope!r}", status=404, param=resource.scope)
+    def unknown_scope(self, resource: Resource, scope: str, reply: Reply) -> ProgrammingError:
+        """Say that the thread a statement names is not there, by the 404 that told it."""
+        return ProgrammingError(
+            f"{self.address} knows no thread {scope!r}",
+            status=404,
+            code=reply.code,
+            param=resource.scope,
+            request_id=reply.request_id,
+        )
 
-    def _cannot_list(self, resource: Resource) -> NotSupportedError:
-        self._unlisted.add(resource.name)
+    def _cannot_list(self, resource: Resource, refusal: Reply | NotSupportedError | None = None) -> NotSupportedError:
+        # A service that has listed them can.
+        if resource.name not in self._listed:
+            self._unlisted.add(resource.name)
         return NotSupportedError(
             f"{self.address} does not list {resource.name}: name them, as in WHERE {resource.key} = '…' or "
-            f"{resource.key} IN (…), or give the connection thread_id=… or threads=FILE"
+            f"{resource.key} IN (…), or give the connection thread_id=… or threads=FILE",
+            status=None if refusal is None else refusal.status,
+            code=None if refusal is None else refusal.code,
+            request_id=None if refusal is None else refusal.request_id,
         )
 
 

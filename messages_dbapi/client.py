@@ -47,7 +47,7 @@ _log = logging.getLogger("messages_dbapi")
 
 
 class Reply(NamedTuple):
-    """Hold a reply: 2xx, or 404. ``date`` is the service's own, in Unix seconds.
+    """Hold a reply: 2xx, or 404 with its ``code``. ``date`` is the service's own, in Unix seconds.
 
     ``repeated`` tells that an earlier try of the request may have been applied.
     """
@@ -57,6 +57,7 @@ class Reply(NamedTuple):
     request_id: str | None
     date: float | None
     repeated: bool
+    code: str | None = None
 
 
 class _Answer(NamedTuple):
@@ -176,13 +177,23 @@ class Client:
                 applied=True,
                 transient=True,
                 status=status,
+                request_id=find_request_id(headers),
             )
         if status == 404 and way.host == "api.openai.com":
-            return Fault("the service answered 404", applied=False, transient=False, status=404, hint=_ENDED)
-        if not success and status != 404:
-            return read_answer(status, headers, body, time.time(), way.hide)
+            return Fault(
+                "the service answered 404",
+                applied=False,
+                transient=False,
+                status=404,
+                request_id=find_request_id(headers),
+                hint=_ENDED,
+            )
+        if not success:
+            fault = read_answer(status, headers, body, time.time(), way.hide)
+            missing = Reply(status, body, fault.request_id, read_date(headers.get("date")), False, fault.code)
+            return missing if status == 404 else fault
         # A page of HTML with 200, from whatever stands before the service, confirms nothing.
-        self.confirmed = self.confirmed or (success and body[:_EDGE].lstrip()[:1] == b"{")
+        self.confirmed = self.confirmed or body[:_EDGE].lstrip()[:1] == b"{"
         return Reply(status, body, find_request_id(headers), read_date(headers.get("date")), repeated=False)
 
     def _wait(self, request: Request, fault: Fault, tries: int, statement: Statement) -> None:

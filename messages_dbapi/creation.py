@@ -178,7 +178,7 @@ class Creation:
         if create.scope is not None:
             try:
                 self._calls.confirm(create.scope, reply, create.statement)
-                error = self._calls.unknown_scope(create.resource, create.scope)
+                error = self._calls.unknown_scope(create.resource, create.scope, reply)
             except Error as other:
                 error = other
         error.outcome = "unknown" if reply.repeated else "failed"
@@ -217,7 +217,7 @@ class Creation:
             listed = self._calls.page(resource, scope, full, query, create.statement)
         except Error:
             return None
-        if listed is None:
+        if isinstance(listed, Reply):
             return None
         evidence = self.evidence(self._heads.get(scope), listed, create.began, time.monotonic())
         found = find_new(listed, evidence, lambda row: _shape_of_row(resource, full, row) == shape)

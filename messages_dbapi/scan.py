@@ -11,6 +11,7 @@ from itertools import chain, islice
 
 from . import decode, errors
 from .calls import Calls, PageQuery
+from .client import Reply
 from .creation import Creation
 from .decode import KEY, TIME, Page, Reader
 from .listing import Listing
@@ -95,6 +96,8 @@ class Reading:
         self._single_reads: dict[tuple[str, str | None], int] = {}
         self._released_at = 0
         self._outgrown: set[tuple[str, str | None]] = set()
+        # The 404s by which scopes are known to be missing, where that is an error.
+        self._refusals: dict[tuple[str, str | None], Reply] = {}
         self.scopes_read = 0
         self.missing: set[str] = set()
 
@@ -200,7 +203,9 @@ class Reading:
         self._release()
         query = PageQuery(walk.descending, limit, after, walk.filters)
         listed = self._calls.page(resource, scope, reader, query, self._statement)
-        if listed is None:
+        if isinstance(listed, Reply):
+            if not self._skip_missing:
+                self._refusals[resource.name, scope] = listed
             return None
         self.scopes_read += after is None
         self._creation.note(scope, query, listed)
@@ -263,7 +268,7 @@ class Reading:
         if scope is None or scope in self.missing:
             return
         if not self._skip_missing:
-            error = self._calls.unknown_scope(resource, scope)
+            error = self._calls.unknown_scope(resource, scope, self._refusals[resource.name, scope])
             if self.scopes_read:
                 error.args = (f"{error}; {self.scopes_read} of the threads before it were read",)
             raise error

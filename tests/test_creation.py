@@ -170,7 +170,7 @@ def test_a_thread_that_may_have_been_made_is_unknown(front: Front, connection: C
             connection.execute("INSERT INTO threads DEFAULT VALUES")
         assert caught.value.outcome == "unknown"
     front.faults.append(say(404, b"{}"))
-    with pytest.raises(OperationalError, match="no such API") as caught:
+    with pytest.raises(OperationalError, match="answers 404") as caught:
         connection.execute("INSERT INTO threads DEFAULT VALUES")
     assert caught.value.outcome == "failed"
 
