@@ -41,6 +41,8 @@ class Front(Wire):
 
     ``applied`` lists the creates that were passed on. ``late`` holds writes that are passed on only after the
     next read was answered. ``date`` gives the Date header, None for none. ``dress`` changes what is listed.
+    ``plan`` chooses the fault of every request, in place of all these. ``elsewhere`` is the address of another
+    host, and ``remembered`` is what a fault keeps from one request to the next.
     """
 
     def __init__(self, store: Store | None = None) -> None:
@@ -52,6 +54,9 @@ class Front(Wire):
         self.faults: deque[Fault | None] = deque()
         self.reads: deque[Fault | None] = deque()
         self.choose: Callable[[], Fault | None] = lambda: None
+        self.plan: Callable[[Seen], Fault | None] | None = None
+        self.elsewhere = ""
+        self.remembered: dict[str, bytes] = {}
         self.date: Callable[[], float | None] = time.time
         self.dress: Callable[[dict[str, Any]], None] | None = None
         self._order = threading.RLock()
@@ -82,6 +87,10 @@ class Front(Wire):
             if not listing.has_more:
                 return found
 
+    def ask(self, target: str) -> Any:
+        """Read from the service itself."""
+        return json.loads(self.pass_on(Seen("GET", target, {"openai-beta": "assistants=v2"}, b"", 0)).body)
+
     def pass_on(self, seen: Seen) -> gateway.Answer:
         """Give a request to the service."""
         environ = gateway.environment(
@@ -95,14 +104,16 @@ class Front(Wire):
                 self.applied.append(Applied(path[3], text, json.loads(answer.body)["id"]))
         return answer
 
-    def answer(self, link: Link, answer: gateway.Answer) -> bool:
-        """Send an answer of the service."""
+    def answer(self, link: Link, answer: gateway.Answer, *, announce: bool = False) -> bool:
+        """Send an answer of the service, with an announcement of a close if told so."""
         headers = {name: value for name, value in answer.headers if name != "Date"}
         date = self.date()
         if date is not None:
             headers["Date"] = formatdate(date, usegmt=True)
+        if announce:
+            headers["Connection"] = "close"
         link.sock.sendall(head(int(answer.status[:3]), headers) + answer.body)
-        return True
+        return not announce
 
     def apply_late(self) -> None:
         """Pass on what was held back."""
@@ -128,6 +139,8 @@ class Front(Wire):
 
     def _fault(self, seen: Seen) -> Fault | None:
         with self._order:
+            if self.plan is not None:
+                return self.plan(seen)
             if seen.method == "GET":
                 return self.reads.popleft() if self.reads else None
             self.posts += seen.method == "POST"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import select
 import socket
@@ -52,15 +51,12 @@ class Wire:
         self._lock = threading.Lock()
         self._links: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
         self._context = None
         if tls:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(CERTIFICATE)
         threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        return int(self._listener.getsockname()[1])
 
     def tell(self, *actions: Action) -> None:
         """Add actions for the requests to come."""
@@ -68,22 +64,36 @@ class Wire:
 
     def close(self) -> None:
         self.closed.set()
+        self.refuse()
+        self.drop()
+
+    def refuse(self) -> None:
+        """Close the port; connections that stand go on."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+    def drop(self) -> None:
+        """Close every connection."""
         with self._lock:
             for sock in self._links:
                 with suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
 
+    def accept_again(self) -> None:
+        """Open the port again."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
     def _accept(self) -> None:
-        for number in itertools.count(1):
+        listener = self._listener
+        while True:
             try:
-                sock, _ = self._listener.accept()
+                sock, _ = listener.accept()
             except OSError:
                 return
-            self.connections = number
-            threading.Thread(target=self._serve, args=(sock, number), daemon=True).start()
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(sock, self.connections), daemon=True).start()
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         try:
@@ -122,14 +132,23 @@ def serving(*actions: Action, tls: bool = False) -> Iterator[Wire]:
         server.close()
 
 
+def _up_to_body(sock: socket.socket, head: bytes) -> int:
+    """Tell how many bytes can be read without taking anything of what follows the head; TLS cannot peek."""
+    if isinstance(sock, ssl.SSLSocket):
+        return 1
+    ahead = sock.recv(65536, socket.MSG_PEEK)
+    end = (head[-3:] + ahead).find(b"\r\n\r\n")
+    return max(1, len(ahead) if end < 0 else end + 4 - len(head[-3:]))
+
+
 def read(link: Link) -> Seen:
     """Read one request and note it."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
-        byte = link.sock.recv(1)
-        if not byte:
+        piece = link.sock.recv(_up_to_body(link.sock, head))
+        if not piece:
             raise ConnectionError("the client closed")
-        head += byte
+        head += piece
     first, *lines = head.decode("latin-1").rstrip().split("\r\n")
     method, target, _ = first.split(" ")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines if ": " in line)}
@@ -203,6 +222,13 @@ def silence(link: Link) -> bool:
 def hang_up(link: Link) -> bool:
     """Read the request and close without an answer."""
     read(link)
+    return False
+
+
+def hang_up_at_once(link: Link, data: bytes) -> bool:
+    """Send bytes and close without announcing it, so that whoever has read them sees the close as well."""
+    # Held back by Linux until the close goes with it.
+    link.sock.sendall(data, getattr(socket, "MSG_MORE", 0))
     return False
 
 
