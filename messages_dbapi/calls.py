@@ -20,7 +20,6 @@ from .errors import (
     Outcome,
     ProgrammingError,
 )
-from .fault import parse
 from .resources import THREADS, Method, Resource
 from .statement import Statement
 from .types import Row
@@ -179,18 +178,15 @@ class Calls:
         """Return where a 404 says that ``key`` is unknown; raise OperationalError where there is no such API.
 
         A connection that has had a success at its address knows the API is there; else one request asks. So it
-        does where the API may have gone since: the 404 is not of its making, or names nothing, and a service
-        that has listed threads can be asked for them.
+        does where the 404 does not name the key, and the service has listed threads, which shows whether the
+        API has gone since.
         """
         was_there = self.client.confirmed
-        if was_there and (decode.names(reply.body, key) or not self._may_have_gone(reply)):
+        if was_there and (decode.names(reply.body, key) or THREADS.name not in self._listed):
             return
         if self.answers(statement) or decode.names(reply.body, key):
             return
         raise self.no_api(reply)
-
-    def _may_have_gone(self, reply: Reply) -> bool:
-        return THREADS.name in self._listed or not isinstance(parse(reply.body), dict)
 
     def answers(self, statement: Statement) -> bool:
         """Ask whether the API is at the address, by the cheapest listing there is: of one thread."""

@@ -7,7 +7,7 @@ from itertools import chain
 
 from .decode import KEY
 from .errors import InternalError
-from .paging import FetchPage, HasRow, Pager
+from .paging import Pager
 from .types import Row, SQLValue
 
 
@@ -18,10 +18,8 @@ class Listing:
     that only one scan reads can be released: then it forgets the rows it has delivered.
     """
 
-    def __init__(
-        self, fetch: FetchPage, has_row: HasRow, *, page_size: int, descending: bool, after: str | None = None
-    ) -> None:
-        self._pager = Pager(fetch, has_row, page_size=page_size, descending=descending, after=after)
+    def __init__(self, pager: Pager, *, page_size: int, descending: bool) -> None:
+        self._pager = pager
         self._page_size = page_size
         self.descending = descending
         self.rows: list[Row] = []

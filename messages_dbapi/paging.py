@@ -14,6 +14,8 @@ FetchPage = Callable[[str | None, int], Page | None]
 
 # Tell whether the service still has the row of a key.
 HasRow = Callable[[str], bool]
+# Give a page with the row that the listing ends with, asked for from its other end; None: no such scope.
+FetchEnd = Callable[[], Page | None]
 
 # Ids of one second that are remembered, to leave out what was given when a walk begins anew.
 _REMEMBERED = 10_000
@@ -30,10 +32,18 @@ class Pager:
     """
 
     def __init__(
-        self, fetch: FetchPage, has_row: HasRow, *, page_size: int, descending: bool, after: str | None = None
+        self,
+        fetch: FetchPage,
+        has_row: HasRow,
+        fetch_end: FetchEnd,
+        *,
+        page_size: int,
+        descending: bool,
+        after: str | None = None,
     ) -> None:
         self._fetch = fetch
         self._has_row = has_row
+        self._fetch_end = fetch_end
         self._page_size = page_size
         self._descending = descending
         self._start = after
@@ -57,6 +67,8 @@ class Pager:
         """Request one more page of at most so many rows, and give those that are new."""
         page = self._next_page(limit)
         self.pages += 1
+        if page is not None and page.has_more and not page.rows and not self._is_at_end():
+            page = self._page_once_more(limit)
         if page is None:
             self.complete = self.missing = True
             return []
@@ -87,6 +99,23 @@ class Pager:
         self._begin_anew(lost)
         return self._fetch(self._start, self._page_size)
 
+    def _is_at_end(self) -> bool:
+        """Tell whether nothing follows an empty page that says otherwise, as some services say of any part."""
+        end = self._fetch_end()
+        if end is None or not end.rows:
+            return end is not None and not end.has_more
+        return not self._may_follow(end.rows[0])
+
+    def _page_once_more(self, limit: int) -> Page | None:
+        page = self._next_page(limit)
+        self.pages += 1
+        if page is not None and page.has_more and not page.rows:
+            raise InternalError(
+                f"the listing does not advance: after {self._cursor!r} the service gave an empty page, and more rows "
+                "follow"
+            )
+        return page
+
     def _begins_anew(self, rows: list[Row]) -> bool:
         """Tell whether a page shows what was given before the last page, as if no key had been named."""
         if self._again:
@@ -109,11 +138,6 @@ class Pager:
         self._cursors.clear()
 
     def _new_rows(self, page: Page) -> list[Row]:
-        if page.has_more and not page.rows:
-            raise InternalError(
-                f"the listing does not advance: after {self._cursor!r} the service gave an empty page, and says that "
-                "more rows follow"
-            )
         # Some services repeat a row in its page, and some the row of the cursor.
         listed = list({row[KEY]: row for row in page.rows}.values())
         if self._again:

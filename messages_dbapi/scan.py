@@ -15,6 +15,7 @@ from .client import Reply
 from .creation import Creation
 from .decode import KEY, TIME, Page, Reader
 from .listing import Listing
+from .paging import Pager
 from .resources import Resource
 from .statement import Statement
 from .types import Row, SQLValue
@@ -178,13 +179,15 @@ class Reading:
         if walk.filters and self._is_narrowed_otherwise(resource, scope, walk):
             walk = Walk(walk.descending, walk.after)
         fetch = partial(self._fetch, resource, reader, scope, walk)
-        listing = Listing(
+        pager = Pager(
             fetch,
             partial(self._has_row, resource, scope),
+            partial(self._fetch_end, resource, reader, scope, walk),
             page_size=page_size or self._page_size,
             descending=walk.descending,
             after=walk.after,
         )
+        listing = Listing(pager, page_size=page_size or self._page_size, descending=walk.descending)
         if (resource.name, scope) in self._outgrown:
             listing.scans = 1  # It is read a second time: this time its rows stay.
         self._listings[resource.name, scope, reader, walk] = listing
@@ -214,6 +217,9 @@ class Reading:
     def _has_row(self, resource: Resource, scope: str | None, key: str) -> bool:
         reader = decode.reader(resource, frozenset())
         return self._calls.get(resource, scope, key, reader, self._statement) is not None
+
+    def _fetch_end(self, resource: Resource, reader: Reader, scope: str | None, walk: Walk) -> Page | None:
+        return self._fetch(resource, reader, scope, Walk(not walk.descending, None, walk.filters), None, 1)
 
     def _release(self) -> None:
         """Forget the rows that only one scan has read, once they are many."""

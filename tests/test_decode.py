@@ -9,6 +9,7 @@ import pytest
 from messages_dbapi.decode import Page, Reader, reader
 from messages_dbapi.errors import InternalError
 from messages_dbapi.listing import Listing
+from messages_dbapi.paging import Pager
 from messages_dbapi.resources import MESSAGES
 from messages_dbapi.types import SQLValue
 
@@ -89,4 +90,5 @@ def listed(used: Reader, times: list[int | None], *, descending: bool) -> Listin
         page = {"data": objects[first : first + limit], "has_more": first + limit < len(objects)}
         return used.page(json.dumps(page).encode(), "thread_1")
 
-    return Listing(fetch, lambda key: True, page_size=2, descending=descending)
+    pager = Pager(fetch, lambda key: True, lambda: None, page_size=2, descending=descending)
+    return Listing(pager, page_size=2, descending=descending)

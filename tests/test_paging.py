@@ -202,6 +202,23 @@ def test_any_deletions_lose_and_double_nothing(name: str, many: Callable[[int, i
         service.close()
 
 
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("size", [0, 1, 3, 4])
+def test_an_empty_page_that_says_more_follows_may_be_the_end(service: Service, order: str, size: int) -> None:
+    """As one server of the contract says of any part of a listing, also of the empty one behind the last."""
+    service.thread(size, thread_id=THREAD)
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        body = b"".join(service.app(environ, start_response))
+        # As long as before: the length that was announced stays right.
+        return [body.replace(b'"has_more":false', b'"has_more":true ') if size else body]
+
+    with Service.connect_to(app, page_size=3) as connection:
+        cursor = connection.execute(SELECT + order)
+        assert len(cursor.fetchall()) == size
+        assert cursor.stats.requests <= 2 + size // 3 + 1
+
+
 def test_a_service_that_lists_in_no_order_is_not_taken_for_one_that_begins_anew(service: Service) -> None:
     """Its rows go back in time at every page; none of them may be left out for that."""
     keys = [f"msg_{number}" for number in range(9)]

@@ -45,6 +45,7 @@ class Cell(NamedTuple):
         if promise is promises.MISSING:
             return ANSWER if place.missing is None else End(place.missing, "failed" if place.form != "read" else None)
         ends = {"read": promise.reads, "change": promise.changes, "create": promise.creates}[place.form]
+        assert ends is not None, "it does not meet such a request"
         end = ends.always if self.stays else ends.once
         return ANSWER if end.proven and self.applies and place.provable else end
 

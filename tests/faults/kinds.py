@@ -444,7 +444,7 @@ HARMLESS = (
 
 STUCK = (
     Kind("the same page again", promises.STUCK, _loop, where="listing", again=_same_listing, persists=True),
-    _json("an empty page with has_more", promises.STUCK, _empty_page, where="listing"),
+    _json("an empty page with has_more", promises.EMPTY, _empty_page, where="listing", again=_same_listing),
 )
 
 KINDS = (*STATUSES, *LOST, *REPLIES, *HARMLESS, *STUCK)

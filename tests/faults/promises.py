@@ -42,17 +42,18 @@ class Ends(NamedTuple):
 
 
 class Promise(NamedTuple):
-    """What is promised of the faults of one group."""
+    """What is promised of the faults of one group; None where they do not meet such a request."""
 
     fault: str
     reads: Ends
-    changes: Ends
-    creates: Ends
+    changes: Ends | None = None
+    creates: Ends | None = None
 
     @property
     def row(self) -> str:
         """Give it as a row of the table of promises."""
-        return f"| {self.fault} | {self.reads.text} | {self.changes.text} | {self.creates.text} |"
+        ends = (self.reads, self.changes, self.creates)
+        return f"| {self.fault} | {' | '.join('not met' if end is None else end.text for end in ends)} |"
 
 
 HEADER = "| What goes wrong | A read | An UPDATE or DELETE | An INSERT |"
@@ -113,7 +114,8 @@ CONFLICT = _refused("409", errors.IntegrityError)
 UNABLE = _refused("405, 501", errors.NotSupportedError)
 # Of a 404 each place says what it means.
 MISSING = _refused("404: an unknown thread", errors.ProgrammingError)
-STUCK = GARBLED._replace(fault="pages that do not advance")
+STUCK = Promise("pages that do not advance", _stays(errors.InternalError))
+EMPTY = Promise("an empty page that says more rows follow, where they do", _passes(errors.InternalError))
 HARMLESS = Promise(
     "a closed kept connection; interim replies; fields unknown or left out; rows repeated, added or deleted "
     "while paging",
@@ -130,6 +132,7 @@ PROMISES = (
     BROKEN,
     GARBLED,
     STUCK,
+    EMPTY,
     ENDLESS,
     ADVISED_AGAINST,
     ADVISED,
