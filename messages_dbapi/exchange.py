@@ -20,6 +20,7 @@ from typing import Any
 
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidProxyURL
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
@@ -37,10 +38,12 @@ class Exchange:
 
     ``sent`` tells whether the service may have seen the request: false only where a connection of this
     module says so. ``cut`` tells that an interrupt met its socket: what was read may lack its end.
+    ``query`` is what the target of the request has from its question mark on.
     """
 
     def __init__(self, timeout: float, limit: float, *, once: bool = False) -> None:
         self.once = once
+        self.query = ""
         self.sent = True
         self.interrupted = False
         self.cut = False
@@ -148,6 +151,12 @@ class _Response(http.client.HTTPResponse):
             version, status, reason = super()._read_status()  # type: ignore[misc]  # as above
         return version, status, reason
 
+    def begin(self) -> None:
+        super().begin()
+        # urllib3 would log lines that are no headers, and they may repeat what was sent.
+        self.headers.defects.clear()
+        self.headers.set_payload("")
+
 
 class _Connection(HTTPConnection):
     """Report to the exchange under way when a request has left, and be bounded by it."""
@@ -162,6 +171,9 @@ class _Connection(HTTPConnection):
             super().connect()
         finally:
             self._connecting = False
+
+    def putrequest(self, method: str, url: str, *args: Any, **options: Any) -> None:
+        super().putrequest(method, url + _UNDER_WAY.get().query, *args, **options)
 
     def send(self, data: Any) -> None:
         if self.sock is None:
@@ -215,6 +227,12 @@ class _SecureConnection(_Connection, HTTPSConnection):
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
+    def urlopen(self, method: str, url: str, *args: Any, **options: Any) -> Any:
+        # urllib3 logs the target, and a query may hold a credential.
+        path, mark, query = url.partition("?")
+        _UNDER_WAY.get().query = mark + query
+        return super().urlopen(method, path, *args, **options)
+
     def _get_conn(self, timeout: float | None = None) -> Any:
         exchange = _UNDER_WAY.get()
         conn: Any = super()._get_conn(timeout)
@@ -262,7 +280,11 @@ class Adapter(HTTPAdapter):
         exchange = _UNDER_WAY.get()
         exchange.sent = False
         if self._pool is None:
-            self._pool = super().get_connection_with_tls_context(*args, **options)
+            try:
+                self._pool = super().get_connection_with_tls_context(*args, **options)
+            except TypeError as error:
+                # requests stumbles over a URL such as http://user:password@.
+                raise InvalidProxyURL("its URL has no host") from error
         # The connections of other pools, those of SOCKS, do not tell when a request leaves.
         exchange.sent = not isinstance(self._pool, _Pool)
         return self._pool
