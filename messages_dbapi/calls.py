@@ -26,6 +26,8 @@ from .types import Row
 
 _SEGMENTS_WITH_A_MEANING = (".", "..")
 _BASE_URL = "the base URL must end where /threads begins, such as https://host/v1"
+# Characters of a reply that an error repeats.
+_START = 200
 _ID_READER = decode.reader(THREADS, frozenset({"id"}))
 
 
@@ -170,7 +172,7 @@ class Calls:
         except InternalError as error:
             place = resource.name if scope is None else f"{resource.name} of {scope}"
             doubt = ". It may have been applied" if outcome == "unknown" else ""
-            error.args = (f"{self.address}, {place}: {error}{doubt}",)
+            error.args = (f"{self.address}, {place}: {self.unreadable(error, reply)}{doubt}",)
             error.status, error.request_id, error.outcome = reply.status, reply.request_id, outcome
             raise
 
@@ -200,14 +202,14 @@ class Calls:
         """
         listed = self._list_one_thread(statement)
         if listed is not None and listed.status != 404:
-            with self._is_api():
+            with self._is_api(listed):
                 _ID_READER.page(listed.body, None)
             return True
         scope = scopes[0] if scopes else "thread_check"
         path = path_of(THREADS, THREADS.method("SELECT", keyed=True), key=scope)
         reply = self.client.send(Request("GET", path), statement)
         if reply.status != 404:
-            with self._is_api():
+            with self._is_api(reply):
                 _ID_READER.row(reply.body, None)
         elif not self.client.confirmed and not decode.names(reply.body, scope):
             raise self.no_api(reply)
@@ -222,14 +224,20 @@ class Calls:
             return None
 
     @contextmanager
-    def _is_api(self) -> Iterator[None]:
+    def _is_api(self, reply: Reply) -> Iterator[None]:
         """Say of a success that is no reply of the API, such as a page for people, that the address is wrong."""
         try:
             yield
         except InternalError as error:
             raise OperationalError(
-                f"{self.address} is reached, and there is no such API at that address: {error}; {_BASE_URL}"
+                f"{self.address} is reached, and there is no such API at that address: "
+                f"{self.unreadable(error, reply)}; {_BASE_URL}"
             ) from error
+
+    def unreadable(self, error: InternalError, reply: Reply) -> str:
+        """Say why a reply cannot be read, and how it begins."""
+        start = self.client.hide(reply.body.decode("utf-8", "replace"))[:_START]
+        return f"{error}; the reply begins {start!r}"
 
     def no_api(self, reply: Reply) -> OperationalError:
         """Say that a 404 means that the API is not there, or no longer."""

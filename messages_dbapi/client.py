@@ -19,6 +19,7 @@ from .exchange import Exchange
 from .fault import FOREIGN, Fault, TooLargeError, find_request_id, parse, read_answer, read_failure
 from .options import Options, describe
 from .retry import plan_wait, read_date, worth_trying
+from .secrecy import Body, without_frames
 from .session import EMBEDDED, Request, Way
 from .statement import Statement
 
@@ -85,6 +86,10 @@ class Client:
         self._closed = True
         self._way.close()
 
+    def hide(self, text: str) -> str:
+        """Take every secret of this connection out of a text."""
+        return self._way.hide(text)
+
     def send(self, request: Request, statement: Statement) -> Reply:
         """Get the reply to a request, 2xx or 404, after as many tries as it takes and may take.
 
@@ -127,7 +132,12 @@ class Client:
             with statement.woken_by(exchange.interrupt), exchange.under_way():
                 answer = self._receive(way, prepared, exchange, statement)
         except FOREIGN as error:
-            answer = read_failure(error, outer, sent=exchange.sent, patience=self._patience(exchange))
+            patience = self._patience(exchange)
+            answer = read_failure(error, outer, sent=exchange.sent, patience=patience, hide=way.hide)
+        except BaseException as error:
+            # Such as Ctrl-C: the frames of the transport hold the headers and so the key.
+            without_frames(error, outer)
+            raise
         finally:
             if not exchange.sent:
                 statement.withdraw_request()
@@ -155,7 +165,7 @@ class Client:
 
     def _receive(self, way: Way, prepared: PreparedRequest, exchange: Exchange, statement: Statement) -> _Answer:
         with way.send(prepared, exchange.limit) as response:
-            body = b"".join(_chunks(response, statement))
+            body = Body(b"".join(_chunks(response, statement)))
         if exchange.cut or (self._adapter is None and _broke_off(response.headers, body)):
             raise ConnectionAbortedError("the reply broke off")
         statement.count(bytes_received=len(body))
@@ -177,7 +187,7 @@ class Client:
                 applied=True,
                 transient=True,
                 status=status,
-                request_id=find_request_id(headers),
+                request_id=find_request_id(headers, way.hide),
             )
         if status == 404 and way.host == "api.openai.com":
             return Fault(
@@ -185,7 +195,7 @@ class Client:
                 applied=False,
                 transient=False,
                 status=404,
-                request_id=find_request_id(headers),
+                request_id=find_request_id(headers, way.hide),
                 hint=_ENDED,
             )
         if not success:
@@ -194,7 +204,8 @@ class Client:
             return missing if status == 404 else fault
         # A page of HTML with 200, from whatever stands before the service, confirms nothing.
         self.confirmed = self.confirmed or body[:_EDGE].lstrip()[:1] == b"{"
-        return Reply(status, body, find_request_id(headers), read_date(headers.get("date")), repeated=False)
+        request_id = find_request_id(headers, way.hide)
+        return Reply(status, body, request_id, read_date(headers.get("date")), repeated=False)
 
     def _wait(self, request: Request, fault: Fault, tries: int, statement: Statement) -> None:
         """Wait until the request may be sent again, or raise the error of the fault."""

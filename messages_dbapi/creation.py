@@ -186,8 +186,8 @@ class Creation:
 
     def _unreadable(self, path: str, reply: Reply, error: InternalError) -> OperationalError:
         doubtful = OperationalError(
-            f"POST {path} of {self._calls.address}: {error}. It may have been applied, so that what it creates may "
-            "exist; it is not sent again, as that could double it.",
+            f"POST {path} of {self._calls.address}: {self._calls.unreadable(error, reply)}. It may have been applied, "
+            "so that what it creates may exist; it is not sent again, as that could double it.",
             status=reply.status,
             request_id=reply.request_id,
         )

@@ -19,6 +19,7 @@ import msgspec
 
 from .errors import InternalError
 from .resources import FieldType, Hidden, Resource
+from .secrecy import forgetting
 from .timestamps import timestamp
 from .types import Row, SQLValue
 
@@ -87,11 +88,13 @@ class Reader:
         self._object: _Decoder = msgspec.json.Decoder(struct)
         self._listing: _Decoder = msgspec.json.Decoder(envelope)
 
+    @forgetting
     def page(self, body: bytes, scope: str | None) -> Page:
         """Read the reply to a listing of ``scope``; raise InternalError where it breaks the API's promise."""
         listing, marker = _decode(self._listing, body)
         return Page(self._rows(listing.data, scope, marker), listing.has_more)
 
+    @forgetting
     def row(self, body: bytes, scope: str | None) -> Row:
         """Read a reply that is one object of ``scope``; raise InternalError where it breaks the API's promise."""
         decoded, marker = _decode(self._object, body)
@@ -100,11 +103,19 @@ class Reader:
     def _rows(self, objects: list[_Decoded], scope: str | None, marker: str | None) -> list[Row]:
         try:
             columns = [self._column(source, objects, scope, marker) for source in self._sources]
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InternalError(f"the service sent {self.resource.name} that are not JSON: {error}") from error
-        if not all(columns[KEY]):
-            raise InternalError(f"the service sent one of the {self.resource.name} without an id")
-        return list(zip(*columns, strict=True))
+        except msgspec.DecodeError as error:
+            raise self._not_json(error) from error
+        except UnicodeDecodeError as error:
+            problem = self._not_json(error)
+        else:
+            if not all(columns[KEY]):
+                raise InternalError(f"the service sent one of the {self.resource.name} without an id")
+            return list(zip(*columns, strict=True))
+        # Out here it has no cause, which would hold what was sent.
+        raise problem
+
+    def _not_json(self, error: Exception) -> InternalError:
+        return InternalError(f"the service sent {self.resource.name} that are not JSON: {error}")
 
     def _column(
         self, source: _Source, objects: list[_Decoded], scope: str | None, marker: str | None
@@ -261,17 +272,16 @@ def _decode(decoder: _Decoder, body: bytes) -> tuple[_Decoded, str | None]:
         return decoder.decode(body), None
     except msgspec.DecodeError as error:
         if isinstance(error, msgspec.ValidationError) or not _SURROGATE_ESCAPE.search(body):
-            raise _not_promised(body, error) from error
+            raise _not_promised(error) from error
     marker = f"\x7f{secrets.token_hex(8)}"
     try:
         return decoder.decode(_mark_lone_surrogates(body, marker)), marker
     except msgspec.DecodeError as error:
-        raise _not_promised(body, error) from error
+        raise _not_promised(error) from error
 
 
-def _not_promised(body: bytes, error: Exception) -> InternalError:
-    start = body[:200].decode("utf-8", "replace")
-    return InternalError(f"the service sent a reply that is not what the API promises: {error}; it begins {start!r}")
+def _not_promised(error: Exception) -> InternalError:
+    return InternalError(f"the service sent a reply that is not what the API promises: {error}")
 
 
 def _mark_lone_surrogates(body: bytes, marker: str) -> bytes:

@@ -85,9 +85,10 @@ class _Envelope(NamedTuple):
     proper: bool = False
 
 
-def find_request_id(headers: Mapping[str, str]) -> str | None:
+def find_request_id(headers: Mapping[str, str], hide: Callable[[str], str] = str) -> str | None:
     """Give the id by which the service knows the request."""
-    return next((headers[name] for name in _REQUEST_IDS if name in headers), None)
+    found = next((headers[name] for name in _REQUEST_IDS if name in headers), None)
+    return _line(found, hide)
 
 
 def read_answer(
@@ -98,15 +99,15 @@ def read_answer(
     asked = asked_wait(headers, now)
     broke = _has_no_credit(envelope)
     said = f"the service answered {status} {http.client.responses.get(status, '')}".rstrip()
-    words = hide(envelope.message or body.decode("utf-8", "replace"))
+    words = _line(envelope.message or body.decode("utf-8", "replace"), hide)
     return Fault(
-        said=f"{said}{_target(status, headers)}{_quote(words)}",
+        said=f"{said}{_target(status, headers, hide)}{f': {words}' if words else ''}",
         applied=_may_be_applied(status, refused=asked is not None or envelope.proper),
         transient=not broke and (status in (408, 429) or (status >= 500 and status != 501)),
         status=status,
-        code=envelope.code and hide(envelope.code),
-        param=envelope.param and hide(envelope.param),
-        request_id=find_request_id(headers),
+        code=_line(envelope.code, hide),
+        param=_line(envelope.param, hide),
+        request_id=find_request_id(headers, hide),
         advised=None if broke else _ADVICE.get(headers.get("x-should-retry", "")),
         asked=asked,
         hint="Check the plan and the billing of the account." if broke else _HINTS.get(status, ""),
@@ -128,12 +129,12 @@ def _has_no_credit(envelope: _Envelope) -> bool:
     return any(word in _NO_CREDIT or str(word).startswith("billing") for word in words)
 
 
-def _target(status: int, headers: Mapping[str, str]) -> str:
+def _target(status: int, headers: Mapping[str, str], hide: Callable[[str], str]) -> str:
     if not 300 <= status < 400:
         return ""
     # Only the place: what follows it may be a token of a log-in page.
     place = re.split(r"[?#]", headers.get("location", "elsewhere"))[0]
-    place = re.sub(r"//[^/]*@", "//", place)[:_SAID]
+    place = _line(re.sub(r"//[^/]*@", "//", place), hide) or ""
     return f", a redirect to {place}. Redirects are not followed: use that address in the URL if it is the service's"
 
 
@@ -167,20 +168,30 @@ def _text(value: object) -> str | None:
     return None if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _quote(words: str) -> str:
-    """Put the service's words on one line, cut, without characters that a terminal obeys."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in words[: 4 * _SAID]).split())
-    if not line:
-        return ""
-    return f": {line if len(line) <= _SAID else line[: _SAID - 1] + '…'}"
+def _line(words: str | None, hide: Callable[[str], str]) -> str | None:
+    """Put words of another on one line, cut, without secrets and characters that a terminal obeys."""
+    if words is None:
+        return None
+    # First the secrets, of which else a part might be left.
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in hide(words)[: 4 * _SAID]).split())
+    return line if len(line) <= _SAID else line[: _SAID - 1] + "…"
 
 
-def read_failure(error: Exception, outer: BaseException | None, *, sent: bool, patience: str) -> Fault:
+def read_failure(
+    error: Exception, outer: BaseException | None, *, sent: bool, patience: str, hide: Callable[[str], str] = str
+) -> Fault:
     """Read what a transport raised while ``outer`` was being handled; ``patience`` says how long was waited."""
     root = _root(error, outer)
     said, transient = _describe(error, root, sent=sent, patience=patience)
-    # A ValueError may hold the header that it does not like.
-    return Fault(said=said, applied=sent, transient=transient, cause=None if isinstance(root, ValueError) else root)
+    return Fault(
+        said=_line(said, hide) or "", applied=sent, transient=transient, cause=root if _is_of_the_system(root) else None
+    )
+
+
+def _is_of_the_system(error: Exception) -> bool:
+    """Tell whether an error has no words of others in it: they may repeat a header that was sent."""
+    foreign = isinstance(error, ValueError | requests.exceptions.RequestException)
+    return isinstance(error, OSError) and type(error) is not OSError and not foreign
 
 
 def _root(error: Exception, outer: BaseException | None) -> Exception:

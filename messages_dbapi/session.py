@@ -8,6 +8,7 @@ import os
 import threading
 import urllib.parse
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 import requests
@@ -17,17 +18,15 @@ from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 
-from .credentials import Key, check_key, refused_in_url
+from .credentials import Key, check_key, refused_in_url, secrets_in
 from .errors import DataError, InterfaceError, OperationalError
 from .exchange import Adapter, environment_bundle
 from .options import Options
+from .secrecy import forgetting, hide
 from .values import Pairs
 
 # The base URL of the embedded service; RFC 2606 keeps the name out of every network.
 EMBEDDED = "http://embedded.invalid/v1"
-
-# Secrets shorter than this would take ordinary words out of a text.
-_SECRET = 4
 
 
 class Request(NamedTuple):
@@ -75,7 +74,7 @@ class Credential(AuthBase):
             return False
         with self._lock:
             if self.edition == edition:
-                self._known.append(_call(self._key))
+                self._known.append(_check(_call(self._key)))
                 self.edition += 1
         return True
 
@@ -84,11 +83,15 @@ class Credential(AuthBase):
         return list(self._known)
 
 
-def _call(key: Key) -> str:
+def _call(key: Callable[[], str]) -> object:
     try:
-        token = key() if callable(key) else key
+        return key()
     except Exception as error:
         raise OperationalError(f"api_key: the function that gives the token raised {type(error).__name__}") from error
+
+
+@forgetting
+def _check(token: object) -> str:
     if not isinstance(token, str):
         raise InterfaceError(f"api_key: the function gave {type(token).__name__}, not a text")
     return check_key(token, "the token that the function api_key gave")
@@ -126,6 +129,10 @@ class Way:
     def _headers(self) -> CaseInsensitiveDict[str]:
         return _common_headers(self._options)
 
+    @functools.cached_property
+    def _common_query(self) -> str:
+        return urllib.parse.urlencode(self._options.query)
+
     def prepare(self, request: Request) -> PreparedRequest:
         """Make what is sent; raise DataError for a query that is not Unicode."""
         # By hand: of what requests does to prepare one, nothing is left to do here.
@@ -141,11 +148,12 @@ class Way:
         return self.credential(prepared)
 
     def _query(self, request: Request) -> str:
-        pairs = (*self._options.query, *request.query)
         try:
-            return f"?{urllib.parse.urlencode(pairs)}" if pairs else ""
+            own = urllib.parse.urlencode(request.query)
         except UnicodeError as error:
             raise DataError(f"{request.method} {request.path}: a query value is not valid Unicode") from error
+        query = "&".join(filter(None, (self._common_query, own)))
+        return f"?{query}" if query else ""
 
     def send(self, prepared: PreparedRequest, limit: float) -> Response:
         """Send it once, with a body still to be read, within ``limit`` seconds."""
@@ -158,11 +166,9 @@ class Way:
     def hide(self, text: str) -> str:
         """Take every secret of this connection out of a text."""
         given = (*self._options.headers, *self._options.query)
-        values = [value.split()[-1] for name, value in given if value.strip() and refused_in_url(name)]
-        for secret in (*self.credential.secrets(), *values):
-            if len(secret) >= _SECRET:
-                text = text.replace(secret, "***")
-        return text
+        values = (secret for name, value in given if refused_in_url(name) for secret in secrets_in(value))
+        proxies = (secret for proxy in self._proxies.values() for secret in _secrets_of_proxy(proxy))
+        return hide(text, (*self.credential.secrets(), *values, *proxies))
 
     def close(self) -> None:
         """Close the kept connections; an adapter that was given belongs to its giver."""
@@ -194,6 +200,12 @@ def _version() -> str:
         return importlib.metadata.version("messages-dbapi")
     except importlib.metadata.PackageNotFoundError:
         return "0"
+
+
+def _secrets_of_proxy(proxy: str) -> tuple[str, ...]:
+    userinfo = proxy.rpartition("@")[0].rpartition("//")[2]
+    user, _, password = userinfo.partition(":")
+    return (userinfo, *map(urllib.parse.unquote, (userinfo, password or user)))
 
 
 def _find_proxies(options: Options) -> dict[str, str]:

@@ -15,7 +15,7 @@ PACKAGE = Path(messages_dbapi.__file__).parent
 
 # From the ground up; rooms of one floor do not know each other.
 FLOORS = (
-    "errors types resources timestamps retry exchange",
+    "errors types resources timestamps retry exchange secrecy",
     "statement address scope lexer functions binding body decode printing",
     "credentials names conditions fault paging seal",
     "values reader translation listing",
