@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote, unquote, unquote_plus
@@ -28,6 +29,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # Only ASCII, so that no library can read another name out of it (IDNA, full-width dots, escapes).
 _HOST = re.compile(r"(?=.{1,254}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?")
+# A folder of Windows is not meant: C:/x@y.
+_KEY_IN_FILE = re.compile(r"/+(?![A-Za-z]:[/\\])[^/@]*:[^@]*@")
 _STORE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 
 
@@ -182,6 +185,11 @@ def _read_path(text: str) -> str:
 
 
 def _read_file(path: str) -> str:
+    if _KEY_IN_FILE.match(path):
+        raise InterfaceError(
+            "three slashes begin a file, and this looks like a key and a host: write messages://:KEY@host/v1 "
+            "(in the name of a file, '@' as %40)"
+        )
     file = _unquote(path[1:], "the file name in the URL")
     return "" if file == ":memory:" else file
 
@@ -196,15 +204,13 @@ def _read_query(text: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def _unquote(text: str, what: str) -> str:
-    try:
+    with suppress(UnicodeDecodeError):
         return unquote(text, errors="strict")
-    except UnicodeDecodeError:
-        # Not chained: the cause holds the bytes of what may be a key.
-        raise InterfaceError(f"{what} has %-escapes that are not UTF-8") from None
+    # Out here it has no context, which would hold the bytes of what may be a key.
+    raise InterfaceError(f"{what} has %-escapes that are not UTF-8")
 
 
 def _unquote_form(text: str) -> str:
-    try:
+    with suppress(UnicodeDecodeError):
         return unquote_plus(text, errors="strict")
-    except UnicodeDecodeError:
-        raise InterfaceError("the options of the URL have %-escapes that are not UTF-8") from None
+    raise InterfaceError("the options of the URL have %-escapes that are not UTF-8")

@@ -20,6 +20,9 @@ PROGRAM = "messages-sql"
 _VERSION = f"{PROGRAM} {__version__} (SQLite {sqlite_version})"
 COMMANDS = ("demo", "check", "serve")
 
+# What stands on a command line may be a key, which has digits or is longer.
+_OPTION = re.compile(r"-{1,2}[A-Za-z-]{1,24}")
+
 _DESCRIPTION = "Run SQL on the threads and messages of a service that speaks the Assistants REST contract."
 _EPILOGUE = f"""\
 commands:
@@ -97,7 +100,8 @@ class _Parser(argparse.ArgumentParser):
         near = difflib.get_close_matches(argument, self._option_string_actions, 1)
         if name in OPTION_NAMES and "-o" in self._option_string_actions:
             return f"there is no option {argument}: write -o {name}=VALUE"
-        return f"there is no option {argument}" + (f"; did you mean {near[0]}?" if near else "")
+        shown = f"there is no option {argument}" if _OPTION.fullmatch(argument) else "there is no such option"
+        return shown + (f"; did you mean {near[0]}?" if near else "")
 
 
 def parse_query(argv: Sequence[str]) -> Query:

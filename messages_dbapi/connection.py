@@ -21,6 +21,7 @@ from .embedded.transport import EmbeddedAdapter
 from .engine import Engine
 from .errors import InterfaceError
 from .options import Options, describe, resolve
+from .secrecy import forgetting
 from .statement import Statement
 
 
@@ -192,6 +193,7 @@ class Connection:
         return f"<messages_dbapi.Connection to {describe(self.options)}{', closed' if self._closed else ''}>"
 
 
+@forgetting
 def connect(
     url: str | None = None,
     *,

@@ -48,7 +48,8 @@ def destination(
     for option in options:
         name, equals, value = option.partition("=")
         if not equals:
-            raise InterfaceError(f"-o takes NAME=VALUE, as in -o timeout=10, not {name!r}")
+            # Not what was given, which may be a key.
+            raise InterfaceError("-o takes NAME=VALUE, as in -o timeout=10")
         _collect(arguments, name.strip(), value)
     for thread_id in thread_ids:
         _collect(arguments, "thread_id", thread_id)

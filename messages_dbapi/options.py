@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,10 +11,11 @@ from typing import Any, Literal
 
 from . import values
 from .address import EXAMPLES, Address, Origin, parse_base_url, parse_url
-from .credentials import KEY_HEADERS, Key, environment_key, refused_in_url
+from .credentials import KEY_HEADERS, Key, environment_key, refused_in_url, serves_environment
 from .errors import InterfaceError
 from .resources import PAGE_SIZE
 from .scope import FileSource, ThreadSource, parse_source
+from .secrecy import forgetting
 from .values import Pairs, Reader
 
 
@@ -136,10 +138,13 @@ _URL_NAMES = tuple(
     f"{option.name}.NAME" if option.form == "pairs" else option.name for option in OPTIONS if option.form != "argument"
 )
 _OPTION = {option.name: option for option in OPTIONS}
+# What an unknown option may be repeated as: a key that stands in its place has digits, or is longer.
+_NAME = re.compile(r"[A-Za-z_-]{0,24}(?:\..{0,48})?")
 # What an error may not repeat: keys, or what may hold one.
-_UNSHOWN = frozenset({"api_key", "base_url", "headers", "query"})
+_UNSHOWN = frozenset({"api_key", "auth", "base_url", "headers", "query"})
 
 
+@forgetting
 def resolve(url: str | None, arguments: Mapping[str, object], environ: Mapping[str, str]) -> Options:
     """Combine a URL, the arguments of ``connect()`` and the environment; raise InterfaceError for what is wrong.
 
@@ -167,7 +172,8 @@ def _read(name: str, value: object) -> Any:
 def _unknown(name: str, valid: tuple[str, ...]) -> InterfaceError:
     near = difflib.get_close_matches(name.lower(), valid, 1)
     hint = f"; did you mean '{near[0]}'?" if near else "."
-    return InterfaceError(f"there is no option '{name}'{hint} Valid options: {', '.join(valid)}")
+    shown = f"option '{name}'" if _NAME.fullmatch(name) else "such option"
+    return InterfaceError(f"there is no {shown}{hint} Valid options: {', '.join(valid)}")
 
 
 def _find_address(url: str | None, base: Address | None, environ: Mapping[str, str]) -> Address:
@@ -276,17 +282,16 @@ def _merge(base: Pairs, winner: Pairs, fold: Callable[[str], str]) -> Pairs:
 
 def _build(address: Address, store: str | None, combined: dict[str, Any], environ: Mapping[str, str]) -> Options:
     origin = address.origin
-    embedded = origin is None
     if origin is not None:
         _check_transport(origin, combined["allow_insecure"])
     derived = {
         "base_url": address.base_url,
         "store": store,
         "api_key": None if origin is None else _choose_key(origin, combined, environ),
-        "organization": None if embedded else _variable("OPENAI_ORG_ID", environ),
-        "project": None if embedded else _variable("OPENAI_PROJECT_ID", environ),
+        "organization": _variable("OPENAI_ORG_ID", origin, environ),
+        "project": _variable("OPENAI_PROJECT_ID", origin, environ),
         "threads": _source(combined["threads"], combined["attach"]),
-        "unscoped": combined["unscoped"] or ("scan" if embedded else "error"),
+        "unscoped": combined["unscoped"] or ("scan" if origin is None else "error"),
     }
     return Options(**(combined | derived))
 
@@ -308,7 +313,9 @@ def _choose_key(origin: Origin, combined: dict[str, Any], environ: Mapping[str, 
     return key if key is not None or header is not None else environment_key(origin, environ)
 
 
-def _variable(name: str, environ: Mapping[str, str]) -> str | None:
+def _variable(name: str, origin: Origin | None, environ: Mapping[str, str]) -> str | None:
+    if origin is None or not serves_environment(origin, environ):
+        return None
     value = environ.get(name, "").strip()
     if not values.is_header_value(value):
         raise InterfaceError(f"{name} is not the text of a header: Latin-1 without line breaks")

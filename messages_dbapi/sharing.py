@@ -17,6 +17,7 @@ from .connection import Connection, open_connection
 from .embedded.store import Store
 from .errors import OperationalError
 from .options import resolve
+from .secrecy import forgetting
 
 try:
     import fcntl
@@ -38,6 +39,7 @@ class Shared:
         self._store: Store | None = None
         self._main: str | None = None
 
+    @forgetting
     def connect(self, url: str | None = None, **options: Any) -> Connection:
         """Open a connection as ``messages_dbapi.connect`` does; of what the URL puts into memory, all see one."""
         resolved = resolve(url, options, os.environ)

@@ -123,7 +123,12 @@ class MessagesDialect(Reflection):
 
     def connect(self, *cargs: Any, **cparams: Any) -> Any:
         """Open a connection, which shares what is in memory with the engine's others."""
-        return self._shared.connect(*cargs, **cparams)
+        try:
+            return self._shared.connect(*cargs, **cparams)
+        except messages_dbapi.Error:
+            # A traceback may be shown with its variables.
+            del cargs, cparams
+            raise
 
     def _get_server_version_info(self, connection: Any) -> tuple[int, ...]:
         return messages_dbapi.sqlite_version_info

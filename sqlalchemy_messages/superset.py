@@ -187,10 +187,14 @@ def _validate(url: URL, arguments: Mapping[str, Any]) -> None:
     # As the dialect itself will write it for the driver, so that both read the same.
     (text,), from_url = url.get_dialect()().create_connect_args(url)
     given = {**from_url, **arguments}
-    options = messages_dbapi.resolve(text, given, os.environ)
-    own = messages_dbapi.resolve(
-        text, given, {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
-    )
+    try:
+        options = messages_dbapi.resolve(text, given, os.environ)
+        own = messages_dbapi.resolve(
+            text, given, {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
+        )
+    finally:
+        # A traceback may be shown with its variables.
+        del text, from_url, given, arguments
     refused = _risks(options, options.api_key != own.api_key) - _allowed()
     if refused:
         names = ", ".join(sorted(refused))

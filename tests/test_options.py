@@ -466,12 +466,14 @@ def test_keys() -> None:
 
 def test_organization_and_project() -> None:
     environ = {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": "proj-1"}
-    found = options("messages://host", environ)
-    assert (found.organization, found.project) == ("org-1", "proj-1")
-    found = options("messages://", environ)
-    assert (found.organization, found.project) == (None, None)
-    assert options("messages://host", {"OPENAI_ORG_ID": ""}).organization is None
-    assert "OPENAI_ORG_ID" in refusal("messages://host", {"OPENAI_ORG_ID": "a\r\nX: b"})
+    for url in ("messages://api.openai.com/v1", "messages+http://localhost", "messages://:own-key@gateway.example"):
+        found = options(url, {**environ, "OPENAI_BASE_URL": "https://gateway.example/v1"})
+        assert (found.organization, found.project) == ("org-1", "proj-1")
+    for url in ("messages://", "messages://host", "messages://:own-key@host", "messages://gateway.example:8443"):
+        found = options(url, {**environ, "OPENAI_BASE_URL": "https://gateway.example/v1"})
+        assert (found.organization, found.project) == (None, None)
+    assert options("messages://localhost", {"OPENAI_ORG_ID": ""}).organization is None
+    assert "OPENAI_ORG_ID" in refusal("messages://localhost", {"OPENAI_ORG_ID": "a\r\nX: b"})
 
 
 @pytest.mark.parametrize(
