@@ -29,6 +29,7 @@ from messages_dbapi.options import resolve
 from messages_dbapi.resources import MESSAGES
 from messages_dbapi.statement import Statement
 
+from .crowd import EQUAL, rows_in_doubt
 from .front import SOON, Fault, Front, after_applying, doing, fronting, hold, lose, refuse, say, truncate
 from .wire import Link, Seen
 
@@ -603,17 +604,6 @@ def test_one_in_doubt_is_told_before_one_that_failed(front: Front) -> None:
     assert caught.value.outcome == "unknown"
 
 
-def rows_in_doubt(error: DatabaseError, count: int) -> set[int]:
-    """Read from an error which rows of a statement may have been applied."""
-    if error.outcome != "unknown":
-        return set()
-    first = re.search(r"This was row (\d+)", str(error))
-    others = re.search(r"Of rows ([\d, ]+) too", str(error))
-    assert first is not None or count == 1
-    rows = [first[1] if first else "1", *(others[1].split(", ") if others else ())]
-    return set(map(int, rows))
-
-
 def test_equal_texts_sent_at_once_do_not_claim_each_other(front: Front) -> None:
     """Of one connection: past its cursors, whose statements take turns."""
     thread = front.thread("hello")
@@ -688,8 +678,6 @@ def test_a_change_whose_reply_cannot_be_read_is_unknown(front: Front, connection
 # Thousands of inserts under random faults: --long makes them tens of thousands, --log-level=INFO shows the figures.
 
 figures = logging.getLogger(__name__)
-
-EQUAL = ("yes", "no", "ok")
 
 
 class Storm:
