@@ -126,10 +126,16 @@ def open_given(given: Given, monkeypatch: pytest.MonkeyPatch, scheme: str = "mes
 # What goes wrong on the way and at the service, which says all it has heard in every form.
 
 
+HARMLESS = (
+    *("host", "user-agent", "accept", "accept-encoding", "connection", "content-type", "content-length"),
+    *("openai-beta", "proxy-connection"),
+)
+
+
 def told(link: Link) -> str:
     """Read a request, and say its credentials as they came and as they may be repeated."""
     seen = read(link)
-    carried = [value for name, value in seen.headers.items() if name not in ("host", "user-agent", "accept")]
+    carried = [value for name, value in seen.headers.items() if name not in HARMLESS]
     heard = [*carried, *(part.partition("=")[2] for part in urlsplit(seen.target).query.split("&"))]
     words = {word for text in heard for word in (text, *text.replace(";", " ").replace("session=", "").split())}
     words |= {unquote(word) for word in words} | {word.replace("+", " ") for word in words}
@@ -217,14 +223,16 @@ def look_at(sight: Sight, connection: Any, cursor: Any, sql: str) -> None:
         sight.show(type(thing).__name__, thing)
 
 
-def product(ways: list[str], keys: list[str], troubles: list[str], *, whole: bool) -> Iterator[tuple[str, str, str]]:
-    """Combine each way with each trouble and each key; each key with each trouble only where the whole is wanted."""
+def combine(way: str, *, whole: bool) -> Iterator[tuple[str, str]]:
+    """Combine keys and troubles for a way: all where the whole is wanted, else each once or more over all ways."""
     if whole:
-        yield from itertools.product(ways, keys, troubles)
+        yield from itertools.product(KEYS, TROUBLES)
         return
-    turns = itertools.cycle(keys)
-    yield from ((way, next(turns), trouble) for way, trouble in itertools.product(ways, troubles))
-    yield from ((way, key, "401") for way, key in itertools.product(ways, keys))
+    number = list(WAYS).index(way)
+    # The first way meets them all.
+    troubles = list(TROUBLES)[number % 3 :: 3] if number else list(TROUBLES)
+    yield from zip(itertools.islice(itertools.cycle(KEYS), number, None), troubles, strict=False)
+    yield from ((shape, "401") for shape in KEYS)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -233,7 +241,7 @@ def test_nothing_that_goes_wrong_shows_a_key(
 ) -> None:
     """Each trouble, met with a key of each shape."""
     with serving() as server:
-        for _, shape, trouble in product([way], list(KEYS), list(TROUBLES), whole=many(0, 1) == 1):
+        for shape, trouble in combine(way, whole=many(0, 1) == 1):
             key = KEYS[shape]
             server.tell(*[TROUBLES[trouble]] * 3)
             before = len(server.requests)
@@ -625,6 +633,8 @@ def test_ctrl_c_leaves_no_frame_with_a_key(way: str, monkeypatch: pytest.MonkeyP
 
     def interrupt(link: Link) -> bool:
         read(link)
+        # Once it waits for the answer, as good as certainly.
+        threading.Event().wait(0.3)
         signal.pthread_kill(main, signal.SIGINT)
         link.sock.recv(1)
         return False
