@@ -286,6 +286,20 @@ def test_nothing_that_works_shows_a_key(way: str, monkeypatch: pytest.MonkeyPatc
                 sight.show(str(file), file.read_bytes().decode("latin-1"))
 
 
+@pytest.mark.parametrize("sql", [SELECT, INSERT, f"{SELECT} AND id = 'msg_1'", "check"])
+def test_the_beginning_of_a_reply_is_repeated_without_the_key(sql: str) -> None:
+    """What cannot be read is quoted, from its first character, and cut after the key was taken out."""
+    key = KEYS["slash"]
+    for padding, spelled in itertools.product((0, 190), spoken(key).values()):
+        with serving(*[reply(200, b"{" + b"x" * padding + spelled.encode())] * 3) as server, watching(key) as sight:
+            url = f"messages+http://127.0.0.1:{server.port}/v1"
+            with messages_dbapi.connect(url, api_key=key, max_retries=0) as connection:
+                with pytest.raises(messages_dbapi.Error) as caught:
+                    connection.check() if sql == "check" else connection.execute(sql).fetchall()
+                assert "zqjx" not in str(caught.value)
+                sight.show_error(caught.value)
+
+
 # Where nobody answers.
 
 
