@@ -16,10 +16,10 @@ from .calls import Calls
 from .client import Client
 from .cursor import Cursor
 from .embedded.app import Application
-from .embedded.store import Store
+from .embedded.store import Store, StoreError
 from .embedded.transport import EmbeddedAdapter
 from .engine import Engine
-from .errors import InterfaceError
+from .errors import InterfaceError, OperationalError
 from .options import Options, describe, resolve
 from .secrecy import forgetting
 from .statement import Statement
@@ -248,3 +248,5 @@ def _open_store(options: Options) -> Store:
         return Store(options.store, create=not options.read_only)
     except UnicodeError as error:
         raise InterfaceError(f"{options.store!r} cannot be the name of a file: {error}") from error
+    except StoreError as error:
+        raise OperationalError(str(error)) from error.__cause__

@@ -10,6 +10,8 @@ from messages_dbapi.connection import Connection
 
 from .service import Service
 
+Many = Callable[[int, int], int]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="do the thousands too, which takes many minutes")
@@ -28,7 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-def many(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+def many(request: pytest.FixtureRequest) -> Many:
     """Choose how often: the first number in an ordinary run, the second with --long."""
     long = bool(request.config.getoption("--long"))
     return lambda ordinary, thousands: thousands if long else ordinary

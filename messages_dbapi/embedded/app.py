@@ -114,7 +114,9 @@ class Application:
             # The error's own text may quote a message.
             where = "".join(traceback.format_tb(error.__traceback__))
             logger.error("%s failed with %s\n%s", request_id, type(error).__name__, where)
-            return _refused(Refusal(500, "The server had an error while processing the request.", kind="server_error"))
+            text = "The server had an error while processing the request."
+            # What a bug has ended once, it ends again.
+            return _refused(Refusal(500, text, kind="server_error", headers=[("x-should-retry", "false")]))
 
     def _route(self, environ: WSGIEnvironment, method: str, path: str, query: str) -> _Answer:
         route, ids = _find(path, method)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal, NamedTuple
 
 import apsw
@@ -63,6 +64,18 @@ _REASONS: tuple[tuple[type[apsw.Error], Reason], ...] = (
     (apsw.ReadOnlyError, "read_only"),
 )
 
+# What SQLite calls an I/O error may be a disk, quota or limit that is full; where it was writing, and not
+# making sure of what was written, nothing of the transaction counts.
+_WRITING = frozenset({apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_SHMSIZE})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+_WORDS: dict[Reason, str] = {
+    "busy": "another process is writing to {store}",
+    "full": "the disk that holds {store} is full",
+    "read_only": "{store} cannot be written: {error}",
+    "broken": "{store} cannot be used: {error}",
+}
+
 
 class StoreError(Exception):
     """Report that SQLite could not do what the store asked.
@@ -75,9 +88,12 @@ class StoreError(Exception):
         self.reason = reason
 
 
-def _failure(error: apsw.Error) -> StoreError:
-    reasons = [reason for kind, reason in _REASONS if isinstance(error, kind)]
-    return StoreError(reasons[0] if reasons else "broken", str(error))
+def _reason(error: apsw.Error, connection: apsw.Connection | None) -> Reason:
+    # Every error has it, and only the stubs of apsw do not say so.
+    detail: int = getattr(error, "extendedresult", 0)
+    if connection is not None and detail in _WRITING and connection.system_errno in _NO_ROOM:
+        return "full"
+    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), "broken")
 
 
 class _Identity(NamedTuple):
@@ -126,7 +142,7 @@ class Database:
         """Lend a connection inside a transaction that is on disk when the block ends, or is undone."""
         self._after_fork()
         if not self._writer.acquire(timeout=self._busy_timeout):
-            raise StoreError("busy", "another thread is writing")
+            raise StoreError("busy", f"another thread is writing to {self._name}")
         try:
             with self._borrowed() as connection, _transaction(connection, "BEGIN IMMEDIATE"):
                 yield connection
@@ -146,11 +162,10 @@ class Database:
         try:
             connection = self._take()
             try:
-                yield connection
+                with self._named_failures(connection):
+                    yield connection
             finally:
                 self._give_back(connection)
-        except apsw.Error as error:
-            raise _failure(error) from error
         finally:
             if self._single is not None:
                 self._single.release()
@@ -178,27 +193,54 @@ class Database:
         self._writer = threading.Lock()
         self._process = os.getpid()
 
+    @property
+    def _name(self) -> str:
+        return "the store in memory" if self._path is None else f"the store {self._path}"
+
+    @contextmanager
+    def _named_failures(self, connection: apsw.Connection | None) -> Iterator[None]:
+        try:
+            yield
+        except apsw.Error as error:
+            reason = _reason(error, connection)
+            raise StoreError(reason, _WORDS[reason].format(store=self._name, error=error)) from error
+        except UnicodeDecodeError:
+            # Without its cause, which quotes the text.
+            raise StoreError("broken", f"{self._name} cannot be used: a text in it is not UTF-8") from None
+
     def _prepared(self, create: bool) -> apsw.Connection:
         try:
-            connection = self._opened(create)
-        except apsw.Error as error:
-            raise InterfaceError(self._why_unusable(error, create)) from error
+            return self._checked(create)
+        except StoreError as error:
+            if error.reason in ("busy", "full"):
+                raise
+            raise InterfaceError(self._why_unusable(error.__cause__, create)) from error.__cause__
+
+    def _checked(self, create: bool) -> apsw.Connection:
+        connection = self._opened(create)
         try:
-            self._check(connection, create)
-            self._use_write_ahead_log(connection)
-        except apsw.Error as error:
-            connection.close()
-            raise InterfaceError(self._why_unusable(error, create)) from error
-        except InterfaceError:
+            with self._named_failures(connection):
+                self._check(connection, create)
+                self._use_write_ahead_log(connection)
+        except BaseException:
+            self._tidy(connection)
             connection.close()
             raise
         return connection
 
+    def _tidy(self, connection: apsw.Connection) -> None:
+        # A log without content is of this connection's own making: SQLite may remove it, and the locks beside it.
+        with suppress(OSError):
+            if os.path.getsize(f"{self._path}-wal") == 0:
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+
     def _opened(self, create: bool) -> apsw.Connection:
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create or self._path is None else 0)
-        connection = apsw.Connection(self._path or ":memory:", flags=flags)
+        with self._named_failures(None):
+            connection = apsw.Connection(self._path or ":memory:", flags=flags)
         connection.set_busy_timeout(int(self._busy_timeout * 1000))
-        connection.execute("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON").fetchall()
+        with self._named_failures(connection):
+            connection.execute("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON").fetchall()
         return connection
 
     def _check(self, connection: apsw.Connection, create: bool) -> None:
@@ -238,13 +280,15 @@ class Database:
                     raise
                 time.sleep(0.01)
 
-    def _why_unusable(self, error: apsw.Error, create: bool) -> str:
+    def _why_unusable(self, error: BaseException | None, create: bool) -> str:
         path = self._path or ""
         folder = os.path.dirname(path)
         if isinstance(error, apsw.NotADBError):
             return f"{path} is not a SQLite database, so it cannot be a store; name another file"
         if os.path.isdir(path):
             return f"{path} is a directory; a store is a file"
+        if not _may_be_entered(folder):
+            return f"the directory {folder} of the store {path} cannot be entered by this user"
         if not os.path.isdir(folder):
             return f"the directory {folder} of the store {path} does not exist"
         if not os.path.exists(path):
@@ -253,7 +297,22 @@ class Database:
             return f"there is no store {path}, and a read-only connection does not create one"
         if not os.access(path, os.R_OK):
             return f"the store {path} cannot be read by this user"
+        if not os.access(folder, os.W_OK):
+            return (
+                f"the store {path} cannot be opened: SQLite keeps a log beside it, "
+                f"and the directory {folder} cannot be written by this user"
+            )
         return f"the store {path} cannot be opened: {error}"
+
+
+def _may_be_entered(folder: str) -> bool:
+    try:
+        os.stat(os.path.join(folder, "."))
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @contextmanager

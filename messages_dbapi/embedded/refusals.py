@@ -133,15 +133,17 @@ def of_store(error: NotFoundError | CursorError | StoreError) -> Refusal:
     if isinstance(error, CursorError):
         text = f"Invalid '{error.parameter}': no object with id {shown(error.id)} in this list."
         return Refusal(400, text, param=error.parameter, code="invalid_value")
-    status, text, headers = _STORE_REFUSALS[error.reason]
+    status, headers = _STORE_REFUSALS[error.reason]
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return Refusal(status, text, code=f"store_{error.reason}", kind=kind, headers=headers)
+    text = str(error)
+    return Refusal(status, f"{text[:1].upper()}{text[1:]}.", code=f"store_{error.reason}", kind=kind, headers=headers)
 
 
 # A 503 or 403 in the envelope says that nothing was applied; a 500 does not.
-_STORE_REFUSALS: dict[Reason, tuple[int, str, tuple[tuple[str, str], ...]]] = {
-    "busy": (503, "Another process is writing to the store. Try again.", (("Retry-After", "1"),)),
-    "full": (503, "The disk that holds the store is full.", ()),
-    "read_only": (403, "The file of the store cannot be written.", ()),
-    "broken": (500, "The file of the store cannot be used.", ()),
+_STORE_REFUSALS: dict[Reason, tuple[int, tuple[tuple[str, str], ...]]] = {
+    "busy": (503, (("Retry-After", "1"),)),
+    "full": (503, ()),
+    "read_only": (403, ()),
+    # Another try would find the same.
+    "broken": (500, (("x-should-retry", "false"),)),
 }
