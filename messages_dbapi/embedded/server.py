@@ -183,7 +183,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._linger()
 
     # The names by which BaseHTTPRequestHandler finds the method for a request.
-    do_GET = do_POST = do_DELETE = do_HEAD = do_OPTIONS = do_PUT = do_PATCH = _serve  # noqa: N815 - see above
+    do_GET = do_POST = do_DELETE = do_HEAD = do_OPTIONS = do_PUT = do_PATCH = do_TRACE = do_QUERY = _serve  # noqa: N815 - see above
 
     def _misframed(self) -> bool:
         # Where the next request begins cannot be told.

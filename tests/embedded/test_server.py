@@ -184,6 +184,13 @@ def test_what_is_no_request_gets_the_envelope(line: Line, data: bytes, status: i
     assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "TRACE", "QUERY"])
+def test_a_method_that_http_has_and_we_do_not(served: Service, method: str) -> None:
+    """405 says which there are; 501 would be for what is no method at all."""
+    status, error = served.refused(method, "/threads")
+    assert (status, error["code"]) == (405, "method_not_allowed")
+
+
 def test_a_body_cut_short_does_nothing(line: Line, served: Service) -> None:
     line.send(request(b"POST /v1/threads", b"Content-Length: 100\r\n") + MESSAGE)
     line.socket.shutdown(socket.SHUT_WR)
