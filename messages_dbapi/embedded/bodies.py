@@ -15,7 +15,7 @@ from ..resources import (
     THREADS,
 )
 from . import refusals
-from .checks import Check, array, choice, integer, labels, nullable, record, text, uri, variants
+from .checks import Check, array, choice, integer, labels, nullable, one_of, record, text, uri, variants
 from .refusals import Refusal
 
 _TYPE = {"type": text()}
@@ -59,10 +59,18 @@ _CHUNKING = variants(
 _VECTOR_STORE = record({"file_ids": array(text()), "chunking_strategy": _CHUNKING, "metadata": _METADATA})
 
 
-def _tool_resources(**file_search: Check) -> Check:
+_STORE_IDS = array(text(), most=1)
+_SEARCH = record({"vector_store_ids": _STORE_IDS})
+_SEARCH_OF_NEW = one_of(
+    "vector_store_ids",
+    "vector_stores",
+    check=record({"vector_store_ids": _STORE_IDS, "vector_stores": array(_VECTOR_STORE, most=1)}),
+)
+
+
+def _tool_resources(file_search: Check) -> Check:
     interpreter = record({"file_ids": array(text(), most=20)})
-    search = record({"vector_store_ids": array(text(), most=1), **file_search})
-    return nullable(record({"code_interpreter": interpreter, "file_search": search}))
+    return nullable(record({"code_interpreter": interpreter, "file_search": file_search}))
 
 
 _MESSAGE_FIELDS: dict[str, Check] = {
@@ -75,7 +83,7 @@ _MESSAGE = record({name: _MESSAGE_FIELDS[name] for name in MESSAGES.create}, MES
 
 _THREAD_FIELDS: dict[str, Check] = {
     "metadata": _METADATA,
-    "tool_resources": _tool_resources(vector_stores=array(_VECTOR_STORE, most=1)),
+    "tool_resources": _tool_resources(_SEARCH_OF_NEW),
     "messages": array(_MESSAGE),
 }
 
@@ -83,7 +91,7 @@ BODIES: dict[str, Check] = {
     "create_message": _MESSAGE,
     "modify_message": record({name: _MESSAGE_FIELDS[name] for name in MESSAGES.modify}),
     "create_thread": record({name: _THREAD_FIELDS[name] for name in (*THREADS.create, "messages")}),
-    "modify_thread": record({"metadata": _METADATA, "tool_resources": _tool_resources()}),
+    "modify_thread": record({"metadata": _METADATA, "tool_resources": _tool_resources(_SEARCH)}),
 }
 
 # The contract makes the body of every other method required.

@@ -99,6 +99,21 @@ def record(fields: Mapping[str, Check], required: tuple[str, ...] = ()) -> Check
     return check
 
 
+def one_of(*fields: str, check: Check) -> Check:
+    """Want an object that passes ``check`` and has exactly one of these fields."""
+
+    def check_one(name: str, value: object) -> Any:
+        checked = check(name, value)
+        given = [field for field in fields if field in checked]
+        if not given:
+            raise refusals.missing_parameter(f"{name}.{fields[0]}")
+        if len(given) > 1:
+            raise refusals.mutually_exclusive(*[f"{name}.{field}" for field in given])
+        return checked
+
+    return check_one
+
+
 def variants(**kinds: Check) -> Check:
     """Want an object whose ``type`` names one of ``kinds``, and that passes the check of that kind."""
     of_kind = choice(*kinds)

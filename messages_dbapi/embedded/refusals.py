@@ -69,6 +69,13 @@ def missing_parameter(param: str) -> Refusal:
     return Refusal(400, text, param=param, code="missing_required_parameter")
 
 
+def mutually_exclusive(param: str, *others: str) -> Refusal:
+    """Refuse a body with several fields of which it may have one."""
+    names = ", ".join(f"'{name}'" for name in (param, *others))
+    text = f"Mutually exclusive parameters: {names}. Send one of them."
+    return Refusal(400, text, param=param, code="mutually_exclusive_parameters")
+
+
 def integer_out_of_range(param: str, value: int, least: int, most: int) -> Refusal:
     """Refuse an integer below ``least`` or above ``most``."""
     if value < least:

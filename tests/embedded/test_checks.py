@@ -133,6 +133,15 @@ def test_bad_tool_resources_are_refused(service: Service, tools: Any, param: str
         assert (status, error["param"]) == (400, param)
 
 
+def test_a_thread_is_created_with_vector_stores_of_one_kind(service: Service) -> None:
+    both = {"vector_store_ids": ["vs_1"], "vector_stores": [{}]}
+    for search, code in (({}, "missing_required_parameter"), (both, "mutually_exclusive_parameters")):
+        status, error = service.refused("POST", "/threads", {"tool_resources": {"file_search": search}})
+        assert (status, error["code"]) == (400, code)
+        assert error["param"].startswith("tool_resources.file_search.vector_store")
+    service.ok("POST", f"/threads/{service.thread()}", {"tool_resources": {"file_search": {}}})
+
+
 def _vector_stores(**static: Any) -> dict[str, Any]:
     strategy = {"type": "static", "static": {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 0, **static}}
     return {"file_search": {"vector_stores": [{"file_ids": [], "chunking_strategy": strategy}]}}
