@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import yaml
 from openapi_schema_validator import OAS31Validator
 
 from messages_dbapi.embedded import gateway
+from messages_dbapi.resources import METADATA_KEY_LENGTH, METADATA_PAIRS, METADATA_VALUE_LENGTH, PAGE_SIZE
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -45,6 +46,12 @@ OVERLAY: dict[str, Any] = {
     "paths": {
         "/threads": {
             "get": {
+                "parameters": [
+                    {"name": "limit", "in": "query", "schema": {"type": "integer", "default": 20}},
+                    {"name": "order", "in": "query", "schema": {"type": "string", "enum": ["asc", "desc"]}},
+                    {"name": "after", "in": "query", "schema": {"type": "string"}},
+                    {"name": "before", "in": "query", "schema": {"type": "string"}},
+                ],
                 "responses": {
                     "200": {
                         "content": {
@@ -52,7 +59,7 @@ OVERLAY: dict[str, Any] = {
                         }
                     },
                     "default": _ERROR,
-                }
+                },
             },
             "post": {"responses": {"default": _ERROR}},
         },
@@ -78,6 +85,41 @@ def contract() -> dict[str, Any]:
     """Read the document and lay the overlay over it."""
     document: dict[str, Any] = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
     return _merged(copy.deepcopy(document), OVERLAY)
+
+
+@cache
+def strict_contract() -> dict[str, Any]:
+    """Say besides what the document leaves to its prose: ranges, lengths, and that unknown fields are refused."""
+    document = copy.deepcopy(contract())
+    components = document["components"]["schemas"]
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            _close(operation.get("requestBody", {}), components)
+            _bound(operation.get("parameters", ()))
+    labels = components["Metadata"]["anyOf"][0]
+    labels |= {"maxProperties": METADATA_PAIRS, "propertyNames": {"maxLength": METADATA_KEY_LENGTH}}
+    labels["additionalProperties"]["maxLength"] = METADATA_VALUE_LENGTH
+    return document
+
+
+def _close(schema: Any, components: dict[str, Any]) -> None:
+    if isinstance(schema, list):
+        for item in schema:
+            _close(item, components)
+    if not isinstance(schema, dict):
+        return
+    if "properties" in schema:
+        schema.setdefault("additionalProperties", False)
+    if "$ref" in schema:
+        _close(components[schema["$ref"].rpartition("/")[2]], components)
+    for value in schema.values():
+        _close(value, components)
+
+
+def _bound(parameters: Sequence[dict[str, Any]]) -> None:
+    for parameter in parameters:
+        if parameter["name"] == "limit":
+            parameter["schema"] |= {"minimum": 1, "maximum": PAGE_SIZE}
 
 
 @cache
