@@ -34,6 +34,8 @@ def integer(least: int, most: int) -> Check:
     """Want an integer from ``least`` to ``most``."""
 
     def check(name: str, value: object) -> int:
+        # JSON Schema's integer may have a fraction of zero.
+        value = int(value) if isinstance(value, float) and value.is_integer() else value
         if not isinstance(value, int) or isinstance(value, bool):
             raise refusals.wrong_type(name, "an integer", value)
         if not least <= value <= most:

@@ -152,6 +152,8 @@ def test_vector_stores_may_only_be_created(service: Service) -> None:
         tools = _vector_stores(max_chunk_size_tokens=wrong)
         _, error = service.refused("POST", "/threads", {"tool_resources": tools})
         assert (error["code"], error["param"].rpartition(".")[2]) == (code, "max_chunk_size_tokens")
+    whole = service.ok("POST", "/threads", {"tool_resources": _vector_stores(max_chunk_size_tokens=100.0)})
+    assert '"max_chunk_size_tokens": 100,' in json.dumps(whole)
     tools = _vector_stores()
     assert service.ok("POST", "/threads", {"tool_resources": tools})["tool_resources"] == tools
     _, error = service.refused("POST", f"/threads/{service.thread()}", {"tool_resources": tools})
