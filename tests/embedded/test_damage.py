@@ -159,11 +159,25 @@ def test_a_damaged_store_says_so_at_once(tmp_path: Path) -> None:
         file.seek(8192)
         file.write(b"\xff" * (path.stat().st_size - 8192))
     with messages_dbapi.connect(f"messages:///{path}") as connection:
+        cursor = connection.cursor()
         with pytest.raises(OperationalError, match="malformed") as caught:
-            _rows(connection)
-        assert connection.cursor().stats.retries == 0
+            cursor.execute("SELECT * FROM messages").fetchall()
+        assert cursor.stats.retries == 0
     assert (caught.value.status, caught.value.code) == (500, "store_broken")
     assert str(path) in str(caught.value)
+
+
+def test_a_text_that_is_not_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    _fill(path, keep_log=False)
+    with contextlib.closing(apsw.Connection(str(path))) as connection:
+        connection.execute("UPDATE messages SET body = CAST(x'ff' AS TEXT) WHERE id = 'msg_0_1'")
+    with messages_dbapi.connect(f"messages:///{path}") as connection:
+        cursor = connection.cursor()
+        with pytest.raises(OperationalError, match="not UTF-8") as caught:
+            cursor.execute("SELECT * FROM messages").fetchall()
+        assert cursor.stats.retries == 0
+    assert (caught.value.code, caught.value.__cause__) == ("store_broken", None)
 
 
 def _truncate(data: bytearray, chance: random.Random) -> None:

@@ -45,6 +45,9 @@ class Site:
 
     def check(self, case: Any) -> None:
         """Send a case, every second time with ids that are there, and check the answer."""
+        # Not those without the headers that are sent here with every case.
+        if any(where == "header" and part.mode.is_negative for where, part in case.meta.components.items()):
+            return
         if case.path_parameters and zlib.crc32(repr(case.path_parameters).encode()) % 2:
             known = self.known()
             case.path_parameters = {name: known[name] for name in case.path_parameters}
@@ -73,7 +76,7 @@ def test_each_operation(case: Any, site: Site) -> None:
 
 @pytest.mark.long
 @schema.parametrize()  # type: ignore[untyped-decorator]  # as above
-@settings(SETTINGS, max_examples=2000)
+@settings(SETTINGS, max_examples=500)
 def test_each_operation_at_length(case: Any, site: Site) -> None:
     site.check(case)
 
