@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from .lexer import Token
@@ -24,45 +25,80 @@ def hides_threads(tokens: Sequence[Token]) -> bool:
     that may be empty.
     """
     words = {token.keyword for token in tokens}
-    if "OR" in words and words & {"COLLATE", "IN"} and any(_is_unsplittable(terms) for terms in _conditions(tokens)):
+    if "OR" in words and words & {"COLLATE", "IN"} and _has_unsplittable(tokens):
         return True
     if "JOIN" not in words or not words & {"RIGHT", "FULL"}:
         return False
-    return bool(words & {"NATURAL", "USING"}) or _compares_threads(tokens)
+    return bool(words & {"NATURAL", "USING"} or _compared_threads(tokens))
 
 
-def _conditions(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
-    """Give each clause, and what stands in each pair of parentheses, with all that it contains."""
-    begun = [[0]]
+@dataclass
+class _Condition:
+    """What has been found in one condition: an OR of its own, what SQLite splits no OR for, and the threads.
+
+    ``any_…`` is of all in the same parentheses, which belongs to the condition around them as well.
+    """
+
+    has_or: bool = False
+    blocks: bool = False
+    compares: bool = False
+    any_blocks: bool = False
+    any_compares: bool = False
+
+    def find(self, blocks: bool, compares: bool, *, within: bool = True) -> None:
+        """Add what was found in it; ``within``: without looking at what stands around the parentheses."""
+        self.blocks |= blocks
+        self.any_blocks |= blocks
+        self.compares |= compares and within
+        self.any_compares |= compares
+
+    @property
+    def is_unsplittable(self) -> bool:
+        """Tell whether it is an OR that names threads, and that SQLite does not split."""
+        return self.has_or and self.blocks and self.compares
+
+    def begin(self) -> None:
+        """Begin the next condition in the same parentheses."""
+        self.has_or = self.blocks = self.compares = False
+
+
+def _has_unsplittable(tokens: Sequence[Token]) -> bool:
+    """Look at each clause, and at what stands in each pair of parentheses; at each token once, however deep."""
+    compared = _compared_threads(tokens)
+    around: list[_Condition] = []
+    condition = _Condition()
+    before = ""
     for place, token in enumerate(tokens):
-        if token.text == "(":
-            begun.append([place + 1])
-        elif token.text == ")" and len(begun) > 1:
-            yield tokens[begun.pop()[0] : place]
-        elif token.keyword in _CLAUSES:
-            yield tokens[begun[-1][0] : place]
-            begun[-1][0] = place + 1
-    yield tokens[begun[0][0] :]
-
-
-def _is_unsplittable(tokens: Sequence[Token]) -> bool:
-    row_value = any(token.text == ")" and after.keyword == "IN" for token, after in pairwise(tokens))
-    if not (row_value or any(token.keyword == "COLLATE" for token in tokens)) or not _compares_threads(tokens):
-        return False
-    depth = 0
-    for token in tokens:
-        depth += {"(": 1, ")": -1}.get(token.text, 0)
-        if depth == 0 and token.keyword == "OR":
+        ends = token.text == ")" and bool(around)
+        if (ends or token.keyword in _CLAUSES) and condition.is_unsplittable:
             return True
-    return False
+        if ends:
+            inner, condition = condition, around.pop()
+            condition.find(inner.any_blocks, inner.any_compares)
+        elif token.text == "(":
+            around.append(condition)
+            condition = _Condition()
+        elif token.keyword in _CLAUSES:
+            condition.begin()
+        row_value = token.keyword == "IN" and before == ")"
+        condition.find(row_value or token.keyword == "COLLATE", place in compared, within=compared.get(place, False))
+        condition.has_or |= token.keyword == "OR"
+        before = token.text
+    return any(left.is_unsplittable for left in (*around, condition))
 
 
-def _compares_threads(tokens: Sequence[Token]) -> bool:
+def _compared_threads(tokens: Sequence[Token]) -> dict[int, bool]:
+    """Find the places where the column of the threads is compared for being equal.
+
+    Tell of each whether that is seen without the parenthesis that follows it.
+    """
     texts = [token.text.strip('"`[]').upper() for token in tokens]
-    bare = [text for text, after in zip(texts, [*texts[1:], ""], strict=True) if text != "." and after != "."]
+    bare = [place for place, pair in enumerate(pairwise([*texts, ""])) if "." not in pair]
     column = str(MESSAGES.scope).upper()
-    beside = (*_COMPARING, ",", ")")  # in a row value that is compared
-    return any(
-        text == column and (after in beside or before in beside)
-        for before, text, after in zip(["", *bare], bare, [*bare[1:], ""], strict=False)
-    )
+    comparing = (*_COMPARING, ",")  # in a row value that is compared
+    signs = [texts[place] for place in bare]
+    return {
+        place: before in (*comparing, ")") or after in comparing
+        for before, place, after in zip(["", *signs], bare, [*signs[1:], ""], strict=False)
+        if texts[place] == column and (")" in (before, after) or before in comparing or after in comparing)
+    }
