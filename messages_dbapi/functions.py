@@ -9,26 +9,40 @@ from functools import lru_cache
 
 import apsw
 
-from .errors import DataError
-from .types import SQLValue
+from .errors import DataError, NotSupportedError
+from .types import LONGEST_VALUE, SQLValue
 
 Function = Callable[..., SQLValue]
+
+_LONGEST_PATTERN = 10_000
+# Python's words for what is no pattern or template, of which FutureWarning only where it is made an error.
+_NO_PATTERN = (re.error, IndexError, ValueError, OverflowError, RecursionError, FutureWarning)
+
+
+def _pattern(value: SQLValue) -> re.Pattern[str]:
+    pattern = _text(value)
+    if len(pattern) > _LONGEST_PATTERN:
+        raise DataError(
+            f"a regular expression of {len(pattern):,} characters; it may have at most {_LONGEST_PATTERN:,}"
+        )
+    return _compiled(pattern)
 
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
-    except re.error as error:
-        raise DataError(f"{pattern!r} is not a regular expression: {error}") from error
+    except _NO_PATTERN as error:
+        raise DataError(f"{pattern[:100]!r} is not a regular expression: {str(error)[:200]}") from error
 
 
 def _text(value: SQLValue) -> str:
-    return value if isinstance(value, str) else str(value)
+    """Give a value as text; the bytes of a BLOB are UTF-8, as for SQLite."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _search(text: SQLValue, pattern: SQLValue) -> re.Match[str] | None:
-    return _compiled(_text(pattern)).search(_text(text))
+    return _pattern(pattern).search(_text(text))
 
 
 def regexp_like(text: SQLValue, pattern: SQLValue) -> SQLValue:
@@ -55,11 +69,29 @@ def regexp_replace(text: SQLValue, pattern: SQLValue, replacement: SQLValue) -> 
     r"""Replace every part that the pattern matches; ``$1`` and ``\1`` stand for its groups."""
     if text is None or pattern is None or replacement is None:
         return None
-    template = re.sub(r"\$(\d+)", r"\\g<\1>", _text(replacement))
+    compiled, template = _pattern(pattern), re.sub(r"\$(\d+)", r"\\g<\1>", _text(replacement))
     try:
-        return _compiled(_text(pattern)).sub(template, _text(text))
-    except (re.error, IndexError) as error:
-        raise DataError(f"{replacement!r} does not fit the pattern {pattern!r}: {error}") from error
+        return _substituted(compiled, template, _text(text))
+    except _NO_PATTERN as error:
+        raise DataError(
+            f"{_text(replacement)[:100]!r} does not fit the pattern {compiled.pattern[:100]!r}: {str(error)[:200]}"
+        ) from error
+
+
+def _substituted(pattern: re.Pattern[str], template: str, text: str) -> str:
+    escapes = template.count("\\")
+    if (len(text) + 1) * (len(template) + escapes * len(text)) > LONGEST_VALUE:
+        _check_growth(pattern, len(template), escapes, text)
+    return pattern.sub(template, text)
+
+
+def _check_growth(pattern: re.Pattern[str], length: int, escapes: int, text: str) -> None:
+    """Refuse what may give more than a value can hold: Python would fill the memory with it."""
+    size = len(text)
+    for match in pattern.finditer(text):
+        size += length + escapes * max(len(group or "") for group in (match[0], *match.groups()))
+        if size > LONGEST_VALUE:
+            raise DataError(f"regexp_replace may give more than the {LONGEST_VALUE:,} characters of a value")
 
 
 def split_part(text: SQLValue, separator: SQLValue, n: SQLValue) -> SQLValue:
@@ -68,7 +100,8 @@ def split_part(text: SQLValue, separator: SQLValue, n: SQLValue) -> SQLValue:
         return None
     if not isinstance(n, int) or n == 0:
         raise DataError(f"split_part counts from 1, or from -1 at the end, not {n!r}")
-    parts = _text(text).split(_text(separator)) if separator != "" else [_text(text)]
+    whole, mark = _text(text), _text(separator)
+    parts = whole.split(mark) if mark else [whole]
     place = n - 1 if n > 0 else n
     return parts[place] if -len(parts) <= place < len(parts) else ""
 
@@ -96,6 +129,14 @@ def _typed(value: object) -> object:
     return ("boolean", value) if isinstance(value, bool) else value
 
 
+def sqlite_log(*_: SQLValue) -> SQLValue:
+    """Stand in the place of SQLite's own, which writes into a log of the whole process.
+
+    The authorizer alone would not do: SQLite does not ask it about the DEFAULT of a column.
+    """
+    raise NotSupportedError("the function sqlite_log is not available")
+
+
 _FUNCTIONS: dict[str, tuple[Function, int]] = {
     "regexp": (regexp, 2),
     "regexp_like": (regexp_like, 2),
@@ -116,3 +157,4 @@ def register(connection: apsw.Connection) -> None:
 
     for name, (function, arity) in {**_FUNCTIONS, "json_extract_scalar": (json_extract_scalar, 2)}.items():
         connection.create_scalar_function(name, function, arity, deterministic=True, flags=apsw.SQLITE_INNOCUOUS)
+    connection.create_scalar_function("sqlite_log", sqlite_log, 2, flags=apsw.SQLITE_DIRECTONLY)

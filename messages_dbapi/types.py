@@ -20,6 +20,10 @@ Binary = bytes
 SQLValue = None | int | float | str | bytes
 Row = tuple[Any, ...]
 
+# The bytes of a value or a row in SQLite: more than a page of the longest messages has as JSON in JSON, and
+# little enough that no function fills the memory.
+LONGEST_VALUE = 268_435_456
+
 # (name, type_code, display_size, internal_size, precision, scale, null_ok), PEP 249 "description".
 Column = tuple[str, str | None, None, None, None, None, bool | None]
 
