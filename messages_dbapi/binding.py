@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any, NamedTuple
 
 from .errors import DataError, ProgrammingError
-from .types import SQLValue
+from .types import LONGEST_VALUE, SQLValue
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
@@ -69,10 +69,22 @@ def _value(value: Any) -> SQLValue:
 
 def _text(value: str) -> str:
     try:
-        value.encode()
+        size = len(value.encode())
     except UnicodeEncodeError as error:
         raise DataError(f"a text holds half a character (a lone surrogate) at position {error.start}") from error
+    _check_size("text", size)
     return str(value)
+
+
+def _blob(value: bytes | bytearray | memoryview) -> bytes:
+    blob = bytes(value)
+    _check_size("BLOB", len(blob))
+    return blob
+
+
+def _check_size(kind: str, size: int) -> None:
+    if size > LONGEST_VALUE:
+        raise DataError(f"a {kind} of {size:,} bytes is bound, and a value has at most {LONGEST_VALUE:,}")
 
 
 def _integer(value: int) -> int:
@@ -116,8 +128,7 @@ _CONVERSIONS: tuple[tuple[Any, Callable[[Any], SQLValue]], ...] = (
     (bool, int),
     (int, _integer),
     (float, float),
-    (bytes, bytes),
-    ((bytearray, memoryview), bytes),
+    ((bytes, bytearray, memoryview), _blob),
     ((list, tuple, dict), _json),
     (datetime, _moment),  # before date, of which it is a subclass
     ((date, time), lambda value: value.isoformat()),

@@ -27,7 +27,7 @@ from .sql import Text
 from .statement import Statement
 from .table import Host, Module
 from .translation import translated
-from .types import SQLValue
+from .types import LONGEST_VALUE, SQLValue
 from .writing import Writing
 
 _DECLARED = {resource.name: resource for resource in RESOURCES}
@@ -58,10 +58,13 @@ class Engine:
         with _naming("local", self._options.local):
             connection = apsw.Connection(self._options.local or ":memory:", statementcachesize=0)
             connection.set_busy_timeout(_BUSY_MILLISECONDS)
+            connection.limit(apsw.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
             # The first that reads the file, and so the first that fails if it is none of SQLite's.
             connection.execute("PRAGMA schema_version").fetchall()
         for setting, value in _SETTINGS:
             connection.config(setting, value)
+        # SQLite's advice for files that somebody else may have prepared, https://sqlite.org/security.html.
+        connection.execute("PRAGMA cell_size_check = 1")
         host = Host(self._execution, self._as_text)
         for resource in RESOURCES:
             _create_modules(connection, resource, host)
@@ -78,6 +81,9 @@ class Engine:
             connection.execute(f"ATTACH ':memory:' AS \"{schema}\"")
             for resource in RESOURCES:
                 connection.execute(f'CREATE VIRTUAL TABLE "{schema}".{resource.name} USING {resource.name}')
+        most = connection.limit(apsw.SQLITE_LIMIT_ATTACHED) - 2
+        if len(self._options.attach) > most:
+            raise InterfaceError(f"attach names {len(self._options.attach)} files, and SQLite takes at most {most}")
         for name, path in self._options.attach:
             if not os.path.exists(path):
                 raise InterfaceError(f"attach.{name}={path}: there is no such file")

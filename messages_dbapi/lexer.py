@@ -8,6 +8,7 @@ end. What SQLite would call an unrecognized token is a token here too, so that n
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from sqlparse import tokens as kinds
@@ -105,6 +106,14 @@ class Token(NamedTuple):
         return self.text[1:].removesuffix(quote).replace(quote * 2, quote)
 
     @property
+    def is_closed(self) -> bool:
+        """Tell whether it has the quote that it must end with; a comment need not have any."""
+        if self.type in ("string", "quoted", "blob"):
+            quote = self.text.lstrip("xX")[0]
+            return self.text.endswith("]") if quote == "[" else self.text.count(quote) % 2 == 0
+        return True
+
+    @property
     def keyword(self) -> str:
         """Give the word in capitals, or nothing for any other token."""
         return self.text.upper() if self.type == "word" and self.text.isascii() else ""
@@ -118,8 +127,8 @@ def lower(name: str) -> str:
 _SMALL = {capital: capital + 32 for capital in range(ord("A"), ord("Z") + 1)}
 
 
-def tokenize(text: str) -> list[Token]:
-    """Split SQL text into tokens, whose texts joined are the text again.
+def tokenize(text: str, most: int | None = None) -> list[Token]:
+    """Split SQL text into tokens, whose texts joined are the text again; or give the first ``most`` of them.
 
     Raises ProgrammingError for a NUL character, where SQLite would silently end the statement.
     """
@@ -130,7 +139,7 @@ def tokenize(text: str) -> list[Token]:
         )
     result: list[Token] = []
     end = 0
-    for position, (kind, shown) in enumerate(_LEXER.get_tokens(text.replace("$", _DOLLAR))):
+    for position, (kind, shown) in enumerate(islice(_LEXER.get_tokens(text.replace("$", _DOLLAR)), most)):
         start, end = end, end + len(shown)
         result.append(Token(_TYPES[kind], text[start:end], position))
     return result

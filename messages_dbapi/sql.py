@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Literal, NamedTuple
 
 from . import ddl
@@ -17,6 +17,7 @@ from .errors import ProgrammingError
 from .lexer import Token, meaningful, split, statements, tokenize, trim
 from .names import Style, rewrite
 from .reader import Reader
+from .seal import RETURNED_PREFIX
 
 __all__ = ["Constant", "Kind", "Text", "analyse", "split"]
 
@@ -42,8 +43,14 @@ _WRITES = ("INSERT", "REPLACE", "UPDATE", "DELETE")
 _CACHED_STATEMENTS = 256
 _CACHED_LENGTH = 100_000
 
-# SQLite takes at most ?32766 and reports any longer number, so its first digits will do.
-_DIGITS = 5
+# What a statement may hold: reading a million tokens takes a few seconds and some 150 MB.
+_LONGEST = 32_000_000
+_MOST_TOKENS = 1_000_000
+# SQLite's own limits are lower yet, by what stands in the parentheses.
+_DEEPEST = 1_000
+_MOST_PARAMETERS = 32_766
+# So many digits of a ?NNN tell that it is more than that.
+_DIGITS = 6
 
 
 class Constant(NamedTuple):
@@ -97,19 +104,27 @@ def analyse(operation: str) -> Text:
     """Look at one statement, which a ``;``, blanks and comments may follow.
 
     Raises ProgrammingError for a second statement, for a table that the service does not have, for a
-    local table that would hide one of the service's, and for text that SQLite cannot read at all (NUL,
-    half of a surrogate pair); NotSupportedError for DDL on the service's tables.
+    local table that would hide one of the service's, for text that SQLite cannot read at all (NUL, half of
+    a surrogate pair, a literal that is not closed), and for more of anything than a statement may hold;
+    NotSupportedError for DDL on the service's tables.
     """
     return _analyse(operation) if len(operation) > _CACHED_LENGTH else _analyse_once(operation)
 
 
 def _analyse(operation: str) -> Text:
+    if len(operation) > _LONGEST:
+        raise _too_long(f"{len(operation):,} characters", f"{_LONGEST:,}")
     _check_unicode(operation)
-    pieces = statements(tokenize(operation))
+    every = tokenize(operation, _MOST_TOKENS + 1)
+    if len(every) > _MOST_TOKENS:
+        raise _too_long(f"more than {_MOST_TOKENS:,} words, literals and signs", "that")
+    pieces = statements(every)
     if not pieces:
         return Text(sql="", kind="EMPTY")
     if len(pieces) > 1:
         raise _too_many(pieces)
+    _check_end(operation, every[-1])
+    _check_depth(operation, every)
     everything = meaningful(pieces[0])
     tokens = _without_explain(everything)
     ddl.check(tokens)
@@ -145,6 +160,32 @@ def _check_unicode(operation: str) -> None:
         raise ProgrammingError(
             f"the SQL text holds half of a surrogate pair at position {error.start}, which SQLite cannot read"
         ) from error
+
+
+def _too_long(size: str, limit: str) -> ProgrammingError:
+    return ProgrammingError(
+        f"the statement has {size}, and may have at most {limit}; bind values as parameters, a list of them as one: "
+        "IN (SELECT value FROM json_each(?)), and the rows of an INSERT one by one with executemany"
+    )
+
+
+def _check_end(operation: str, last: Token) -> None:
+    if last.is_closed:
+        return
+    raise ProgrammingError(
+        f"the text ends within the literal or name {last.text[:20]!r} that begins at position "
+        f"{len(operation) - len(last.text)}: nothing closes it"
+    )
+
+
+def _check_depth(operation: str, tokens: Sequence[Token]) -> None:
+    if operation.count("(") <= _DEEPEST:
+        return
+    deepest = max(accumulate({"(": 1, ")": -1}.get(token.text, 0) for token in tokens))
+    if deepest > _DEEPEST:
+        raise ProgrammingError(
+            f"the statement has parentheses {deepest:,} deep, and may have at most {_DEEPEST:,}: write it flatter"
+        )
 
 
 def _too_many(pieces: Sequence[Sequence[Token]]) -> ProgrammingError:
@@ -284,6 +325,7 @@ def _cut(piece: Sequence[Token], everything: Sequence[Token], returning: Token) 
     """Give the statement without its RETURNING clause, and the list of that."""
     place = everything.index(returning)
     body, columns = everything[:place], everything[place + 1 :]
+    _check_own_names(columns)
     numbers = _number(everything)
     body_changes, body_parameters = _renumber(body, numbers)
     columns_changes, columns_parameters = _renumber(columns, numbers)
@@ -301,6 +343,13 @@ def _cut(piece: Sequence[Token], everything: Sequence[Token], returning: Token) 
         sql_parameters=body_parameters,
         returning_parameters=columns_parameters,
     )
+
+
+def _check_own_names(columns: Sequence[Token]) -> None:
+    """Refuse the names by which the driver itself reads the rows that a RETURNING list is about."""
+    own = next((token.name for token in columns if token.is_name and token.name.startswith(RETURNED_PREFIX)), None)
+    if own is not None:
+        raise ProgrammingError(f"no such table: {own}")
 
 
 def _render(tokens: Sequence[Token], changes: dict[int, str]) -> str:
@@ -331,6 +380,8 @@ def _number(tokens: Sequence[Token]) -> _Numbers:
             number = named.setdefault(token.text, number)
         by_token[token.position] = number
         largest = max(largest, number)
+    if largest > _MOST_PARAMETERS:
+        raise _too_long(f"parameters up to number {largest:,}", f"{_MOST_PARAMETERS:,}")
     names = {number: text[1:] for text, number in named.items()}
     return _Numbers(by_token, tuple(names.get(number) for number in range(1, largest + 1)))
 
