@@ -198,12 +198,18 @@ class Engine:
     def stepping(self, execution: Execution) -> Iterator[None]:
         """Hold the connection, be in the middle of one statement, and raise its errors as PEP 249's."""
         with self.lock:
-            outer, self._current = self._current, execution
+            outer = self._current
+            self._enter(execution)
             try:
                 with translated(self._seal, execution.statement):
                     yield
             finally:
-                self._current = outer
+                self._enter(outer)
+
+    def _enter(self, execution: Execution | None) -> None:
+        self._current = execution
+        self._seal.refusal = None
+        self._seal.writes_service = execution is not None and (execution.target is not None or execution.text.explain)
 
     def _start(self, run: Run, sets: Iterable[Parameters | None]) -> None:
         text = run.execution.text

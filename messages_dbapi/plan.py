@@ -17,8 +17,8 @@ from typing import NamedTuple
 import apsw
 
 from .resources import Resource
+from .seal import KEY_COLUMN
 
-KEY_COLUMN = "_key"
 # SQLite reports 64 used columns for the target of an UPDATE, however few it reads.
 ALL_COLUMNS = 64
 

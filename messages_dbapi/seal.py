@@ -31,10 +31,12 @@ _READING_PRAGMAS = {
 _CLOSED_MODULES = frozenset(
     {"dbstat", "sqlite_dbpage", "sqlite_stmt", "bytecode", "tables_used", "fsdir", "zipfile", "csv", "carray"}
 )
-_CLOSED_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"})
+_CLOSED_FUNCTIONS = frozenset({"sqlite_log", "load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"})
 _DECLARED = {resource.name: resource for resource in RESOURCES}
 _SCHEMAS = (SCHEMA, SHORT_SCHEMA)
+# Names of the driver's own, which SQL text may not use: tables by their beginning, and a column.
 RETURNED_PREFIX = "_returned_"
+KEY_COLUMN = "_key"
 NO_ATTACH = "ATTACH, DETACH and VACUUM are not available: name files as options, attach.NAME=FILE"
 
 _SCHEMA_CHANGES = {getattr(apsw, name) for name in dir(apsw) if name.startswith(("SQLITE_CREATE_", "SQLITE_DROP_"))}
@@ -51,6 +53,8 @@ class Seal:
         self._note_read = note_read
         self.refusal: str | None = None
         self.opens_returned = False
+        # Whether what is written to the service is sent on, or the statement only explained.
+        self.writes_service = False
         # Local tables that have the name of a declared one, as (schema, name) in lower case.
         self.local_tables: frozenset[tuple[str, str]] = frozenset()
 
@@ -85,6 +89,8 @@ class Seal:
         return None if (schema.lower(), table) in self.local_tables else _DECLARED.get(table)
 
     def _reading(self, table: str, column: str, schema: str) -> str | None:
+        if column == KEY_COLUMN and table.removeprefix(RETURNED_PREFIX) in _DECLARED:
+            return f"no such column: {column}"
         if self._resource(table, schema) is not None:
             self._note_read(table, column)
             return None
@@ -100,6 +106,8 @@ class Seal:
             return f"{SCHEMA} holds the service's tables only: use main" if schema.lower() in _SCHEMAS else None
         if cause is not None:
             return f"a trigger ({cause}) cannot {verb} on the service"
+        if not self.writes_service:
+            return f"no such table: {schema}.{table}; to {verb} on the service, write {SCHEMA}.{table}"
         # Asked while the statement is compiled, so that nothing is read for an UPDATE that cannot be.
         return problem_of_write(resource, verb) or (problem_of_update(resource, column) if verb == "UPDATE" else None)
 

@@ -11,8 +11,9 @@ from . import body, decode
 from .decode import KEY, SCOPE, Reader
 from .errors import InternalError, NotSupportedError
 from .execution import Execution
-from .plan import ALL_COLUMNS, KEY_COLUMN, Plan, Planner, column_names, misuse_of
-from .resources import Field, FieldType, Hidden, Resource, Verb
+from .plan import ALL_COLUMNS, Plan, Planner, column_names, misuse_of
+from .resources import SCHEMA, Field, FieldType, Hidden, Resource, Verb
+from .seal import KEY_COLUMN
 from .selection import Values, bind
 from .types import Row, SQLValue
 from .writing import Write
@@ -134,7 +135,7 @@ class Table:
         }
         values.pop(KEY_COLUMN, None)
         scope, content = body.creation(self.resource, values, execution.bound_lists)
-        execution.writing.add(Write(self.resource, "INSERT", scope, body=content))
+        self._add(Write(self.resource, "INSERT", scope, body=content))
         return 0
 
     def UpdateChangeRow(self, row: str, new_row: str, fields: tuple[Any, ...]) -> None:  # noqa: N802  # APSW's name
@@ -145,17 +146,24 @@ class Table:
             if value is not apsw.no_change and name != KEY_COLUMN
         }
         content = body.modification(self.resource, changed)
-        self._add("UPDATE", row, content)
+        self._change("UPDATE", row, content)
 
     def UpdateDeleteRow(self, row: str) -> None:  # noqa: N802  # APSW's name
         """Take in a row to delete."""
-        self._add("DELETE", row, None)
+        self._change("DELETE", row, None)
 
-    def _add(self, verb: Verb, internal_key: str, content: body.Body | None) -> None:
-        execution = self.host.execution()
+    def _change(self, verb: Verb, internal_key: str, content: body.Body | None) -> None:
         scope, key = _parse_key(internal_key, scoped=self.resource.scope is not None)
-        doomed = execution.doomed.get(internal_key)
-        execution.writing.add(Write(self.resource, verb, scope, key, content, doomed))
+        doomed = self.host.execution().doomed.get(internal_key)
+        self._add(Write(self.resource, verb, scope, key, content, doomed))
+
+    def _add(self, write: Write) -> None:
+        """Gather a write, which the statement sends on: unless it wrote to a table that only a file calls so."""
+        execution = self.host.execution()
+        if execution.target is not self.resource:
+            name = self.resource.name
+            raise NotSupportedError(f"to {write.verb} on the service, write {SCHEMA}.{name}, and no other name of it")
+        execution.writing.add(write)
 
 
 class Cursor:
