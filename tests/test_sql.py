@@ -393,7 +393,12 @@ WORDS = (
 )
 
 
-@given(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join) | scripts)
+@given(
+    st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
+    | scripts
+    | st.text(st.characters())  # with NUL and halves of surrogate pairs
+    | st.lists(st.sampled_from((*WORDS, *FRAGMENTS, "\0", "\ud800")), max_size=12).map("".join)
+)
 @settings(max_examples=1000)
 def test_any_text_is_either_refused_or_made_ready(operation: str) -> None:
     with contextlib.suppress(ProgrammingError, NotSupportedError):
