@@ -46,6 +46,8 @@ _QUOTED = 500
 # What SQLite's limits are, and what to write instead, by how its text begins.
 _LIMITS = {
     "string or blob too big": f"a value or a row has at most {LONGEST_VALUE:,} bytes; take parts of it, or fewer rows",
+    # So SQLite says where json_group_array() grows over the size of a value.
+    "out of memory": f"or a value would have more than {LONGEST_VALUE:,} bytes; take parts of it, or fewer rows",
     "Recursion limit": "the statement is nested too deeply; write it flatter: IN (…) for a chain of OR, a WITH table "
     "or a view for what stands in parentheses",
     "Expression tree is too large": "write it flatter: IN (…) for a chain of OR, parentheses around parts of a chain",
