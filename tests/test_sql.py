@@ -793,7 +793,7 @@ BLANKS = (" ", "\n", "\t", "\f", "\r\n", " \x0b", " \ufeff", "/* ' \" [ */", "/*
 def test_only_names_are_rewritten(sqlite: apsw.Connection, many: Callable[[int, int], int]) -> None:
     """Literals keep their values, and names in every spelling read the service's table, whatever is between."""
     pick = random.Random(3)
-    for _ in range(many(2_000, 300_000)):
+    for _ in range(many(2_000, 100_000)):
         parts, values = ["SELECT"], []
         for _ in range(pick.randrange(1, 8)):
             literal, value = pick.choice(LITERALS)
@@ -840,7 +840,7 @@ def test_tokens_end_where_those_of_sqlite_end(sqlite: apsw.Connection, many: Cal
     """A comment between two tokens changes nothing; were one of them cut in two, it would."""
     pick = random.Random(5)
     compiled = 0
-    for _ in range(many(5_000, 500_000)):
+    for _ in range(many(5_000, 200_000)):
         tokens = [token.text for token in tokenize(pick.choice(COMPILED))]
         for _ in range(pick.randrange(3)):
             tokens[pick.randrange(len(tokens))] = pick.choice((*FRAGMENTS, *tokens))
