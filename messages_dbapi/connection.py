@@ -20,6 +20,7 @@ from .embedded.store import Store, StoreError
 from .embedded.transport import EmbeddedAdapter
 from .engine import Engine
 from .errors import InterfaceError, OperationalError
+from .exchange import given_up
 from .options import Options, describe, resolve
 from .secrecy import forgetting
 from .statement import Statement
@@ -182,12 +183,14 @@ class Connection:
     def __del__(self) -> None:
         if self._closed:
             return
-        # A pool lets go of its connections together, and nobody has forgotten them.
-        if self._keeps is None:
-            warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=1, source=self)
-        # SQLite's callbacks lead back to the engine where the collector does not see it: nobody else would close it.
-        self._closed = True
-        self._close_parts()
+        try:
+            # A pool lets go of its connections together, and nobody has forgotten them.
+            if self._keeps is None:
+                warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=1, source=self)
+        finally:
+            # SQLite's callbacks lead back to the engine where the collector does not see it: nobody else would close.
+            self._closed = True
+            self._close_parts()
 
     def __repr__(self) -> str:
         return f"<messages_dbapi.Connection to {describe(self.options)}{', closed' if self._closed else ''}>"
@@ -239,7 +242,7 @@ def open_connection(options: Options, store: Store | None = None, keeps: object 
     if not options.embedded:
         return Connection(options, Client(options), keeps=keeps)
     used = store or _open_store(options)
-    client = Client(options, EmbeddedAdapter(Application(used)))
+    client = Client(options, EmbeddedAdapter(Application(used), given_up))
     return Connection(options, client, None if store else used, keeps)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any, cast
@@ -31,9 +33,18 @@ from .types import LONGEST_VALUE, SQLValue
 from .writing import Writing
 
 _DECLARED = {resource.name: resource for resource in RESOURCES}
-_BUSY_MILLISECONDS = 30_000
-# SQLite instructions between two looks at the deadline and at cancellation: a millisecond or so.
-_PROGRESS_STEPS = 20_000
+# Seconds to wait for another connection that has a file locked, and between two tries of the first few.
+_BUSY = 30.0
+_BUSY_STEP = 0.005
+_LAST_BUSY_STEP = 0.1
+# Seconds between two looks at the deadline and at cancellation while another thread is in the middle of a step.
+_TURN = 0.05
+# SQLite instructions between two such looks while it computes: some 100 microseconds, where none of them is a
+# function of much work.
+_PROGRESS_STEPS = 5_000
+# Bytes of a LIKE or GLOB pattern. SQLite compares it at each place of the text and cannot be stopped meanwhile:
+# with a message of the longest kind that takes a second or two.
+_LIKE_PATTERN = 5_000
 
 
 class Engine:
@@ -45,6 +56,11 @@ class Engine:
         self._calls = calls
         self._creation = Creation(calls)
         self._current: Execution | None = None
+        # When SQLite gives up waiting for a lock on a file, by the monotonic clock.
+        self._busy_until = 0.0
+        self._waits = True
+        # What to close of statements that were let go of while another one was in the middle of a step.
+        self._dropped: deque[tuple[Execution, Callable[[], None]]] = deque()
         self._seal = Seal(self._note_read)
         self.autocommit = False
         # Rows written to the service since the last commit: a rollback cannot undo them.
@@ -57,10 +73,11 @@ class Engine:
     def _open(self) -> apsw.Connection:
         with _naming("local", self._options.local):
             connection = apsw.Connection(self._options.local or ":memory:", statementcachesize=0)
-            connection.set_busy_timeout(_BUSY_MILLISECONDS)
+            connection.set_busy_handler(self._wait_for_lock)
             connection.limit(apsw.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
             # The first that reads the file, and so the first that fails if it is none of SQLite's.
             connection.execute("PRAGMA schema_version").fetchall()
+        connection.limit(apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _LIKE_PATTERN)
         for setting, value in _SETTINGS:
             connection.config(setting, value)
         # SQLite's advice for files that somebody else may have prepared, https://sqlite.org/security.html.
@@ -109,6 +126,16 @@ class Engine:
                 if warn and name in local:
                     warnings.warn(_hidden_local_table(name), stacklevel=2)
 
+    def _shield_again(self) -> None:
+        """Shield after a rollback, which must not wait for whoever has a file locked: then all stays as it is."""
+        self._waits = False
+        try:
+            self._shield()
+        except apsw.BusyError:
+            pass
+        finally:
+            self._waits = True
+
     def _names(self, schema: str) -> set[str]:
         """List the tables and views of a schema that have the name of a declared table."""
         rows = self._connection.execute(
@@ -123,6 +150,20 @@ class Engine:
             yield
         finally:
             self._connection.authorizer = self._seal
+
+    def _wait_for_lock(self, tries: int) -> bool:
+        """Wait a little for a lock on a file, and tell SQLite whether to try again: its own waiting cannot be ended."""
+        now = time.monotonic()
+        if tries == 0:
+            self._busy_until = now + _BUSY
+        if now >= self._busy_until or not self._waits:
+            return False
+        pause = min(_BUSY_STEP * (tries + 1), _LAST_BUSY_STEP)
+        if self._current is None:
+            time.sleep(pause)
+        else:
+            self._current.statement.wait(pause)
+        return True
 
     def _is_stopped(self) -> bool:
         return self._current is not None and self._current.statement.stopped
@@ -144,7 +185,7 @@ class Engine:
         ``messages`` receives what it warns of. Raise one of PEP 249's errors; what a failed write has
         applied is on the error.
         """
-        run = Run(self._prepare(text, statement, messages), self.stepping)
+        run = Run(self._prepare(text, statement, messages), self.stepping, self.drop)
         if text.kind != "EMPTY":
             self._check_allowed(text)
             with _reporting(run.execution), run.timed(), self.stepping(run.execution):
@@ -197,14 +238,42 @@ class Engine:
     @contextmanager
     def stepping(self, execution: Execution) -> Iterator[None]:
         """Hold the connection, be in the middle of one statement, and raise its errors as PEP 249's."""
-        with self.lock:
-            outer = self._current
-            self._enter(execution)
+        self._take_turn(execution.statement)
+        try:
+            with self._being(execution), translated(self._seal, execution.statement):
+                yield
+        finally:
+            self.lock.release()
+            self._close_dropped()
+
+    @contextmanager
+    def _being(self, execution: Execution) -> Iterator[None]:
+        outer = self._current
+        self._enter(execution)
+        try:
+            yield
+        finally:
+            self._enter(outer)
+
+    def _take_turn(self, statement: Statement) -> None:
+        """Take the lock, unless the statement is cancelled or its time is up before another thread gives it back."""
+        while not self.lock.acquire(timeout=_TURN):
+            statement.check()
+
+    def drop(self, execution: Execution, close: Callable[[], None]) -> None:
+        """Close what a statement holds, as soon as no other one is in the middle of a step."""
+        self._dropped.append((execution, close))
+        self._close_dropped()
+
+    def _close_dropped(self) -> None:
+        while self._dropped and self.lock.acquire(blocking=False):
             try:
-                with translated(self._seal, execution.statement):
-                    yield
+                while self._dropped:
+                    execution, close = self._dropped.popleft()
+                    with self._being(execution), translated(self._seal):
+                        close()
             finally:
-                self._enter(outer)
+                self.lock.release()
 
     def _enter(self, execution: Execution | None) -> None:
         self._current = execution
@@ -230,6 +299,7 @@ class Engine:
         values: tuple[SQLValue, ...] = ()
         try:
             for values, lists in bounds:
+                execution.statement.check()
                 execution.begin(lists)
                 self._evaluate(resource, execution, values)
             execution.send()
@@ -285,6 +355,7 @@ class Engine:
         if self._options.local is not None and any(name in text.sql.lower() for name in _DECLARED):
             self._shield()  # Another connection may have made a local table of that name.
         for parameters in sets:
+            run.execution.statement.check()
             values, _ = bind(text.parameters, parameters)
             self._begin_transaction()
             run.execution.begin()
@@ -334,19 +405,19 @@ class Engine:
         sent, self._sent = self._sent, 0
         self._savepoints.clear()
         if rolled_back:
-            self._shield()
+            self._shield_again()
             _warn_of_rollback(sent)
 
     def commit(self) -> None:
         """Commit the changes of local tables; those of the service stand already."""
-        with self.lock, translated(self._seal):
+        with self._alone():
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
             self._ended(rolled_back=False)
 
     def rollback(self, *, warn: bool = True) -> None:
         """Undo the changes of local tables; warn where some of the service's cannot be undone."""
-        with self.lock, translated(self._seal):
+        with self._alone():
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             if not warn:
@@ -355,8 +426,14 @@ class Engine:
 
     def close(self) -> None:
         """Close the connection; an open transaction of local tables is undone."""
-        with self.lock, translated(self._seal):
+        with self._alone():
             self._connection.close(True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the connection between statements."""
+        with self.lock, translated(self._seal):
+            yield
 
 
 @contextmanager

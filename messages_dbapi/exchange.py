@@ -106,6 +106,12 @@ class Exchange:
 _UNDER_WAY: ContextVar[Exchange] = ContextVar("exchange under way")
 
 
+def given_up() -> bool:
+    """Tell whether nobody waits any longer for the exchange that is under way in this thread."""
+    exchange = _UNDER_WAY.get(None)
+    return exchange is not None and (exchange.interrupted or exchange.overdue)
+
+
 class _Source(io.RawIOBase):
     """Read a socket, each read no longer than the exchange still allows."""
 

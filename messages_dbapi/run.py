@@ -25,13 +25,20 @@ _DECLARED = {resource.name for resource in RESOURCES}
 class Run:
     """One statement that was started: what it returns, and its rows as they are asked for."""
 
-    def __init__(self, execution: Execution, stepping: Callable[[Execution], AbstractContextManager[None]]) -> None:
+    def __init__(
+        self,
+        execution: Execution,
+        stepping: Callable[[Execution], AbstractContextManager[None]],
+        drop: Callable[[Execution, Callable[[], None]], None],
+    ) -> None:
         self.execution = execution
         self.description: tuple[Column, ...] | None = None
         self.rowcount = -1
         self.lastrowid: str | int | None = None
         # Hold the connection, and be in the middle of the statement, while SQLite steps.
         self._stepping = stepping
+        # Close something between the steps of other statements.
+        self._drop = drop
         self._cursor: apsw.Cursor | None = None
         self._rows: Iterator[Row] = iter(())
         # The places of the service's timestamps, which PEP 249 wants to be datetimes.
@@ -92,11 +99,14 @@ class Run:
         """Let go of the rows that were not fetched."""
         self._failure = None
         self._rows = iter(())
-        if self._cursor is not None:
-            with self._stepping(self.execution):
-                self._cursor.close(True)
-            self._cursor = None
-        self.execution.let_go()
+        cursor, self._cursor = self._cursor, None
+        self._drop(self.execution, partial(_close, cursor, self.execution))
+
+
+def _close(cursor: apsw.Cursor | None, execution: Execution) -> None:
+    if cursor is not None:
+        cursor.close(True)
+    execution.let_go()
 
 
 def persist(execution: Execution, run: Callable[[], _T]) -> _T:

@@ -55,7 +55,7 @@ _LIMITS = {
     "too many terms in compound SELECT": "SQLite takes at most 500; write VALUES, or fill a local table first",
     "too many terms in": "SQLite takes at most 2,000",
     "too many arguments on function": "SQLite takes at most 1,000",
-    "LIKE or GLOB pattern too complex": "a pattern has at most 50,000 bytes; instr(text, part) finds longer ones",
+    "LIKE or GLOB pattern too complex": "a pattern has at most 5,000 bytes; instr(text, part) finds longer ones",
 }
 _UNKNOWN_TABLE = re.compile(r"no such table: (?:[\w.]+\.)?(\w+)")
 _NOT_IN_TABLE = re.compile(r"table (\w+) has no column named (\w+)")

@@ -15,6 +15,7 @@ from messages_dbapi.embedded.documents import Draft
 from messages_dbapi.embedded.server import Server
 from messages_dbapi.embedded.store import Store
 from messages_dbapi.embedded.transport import EmbeddedAdapter
+from messages_dbapi.exchange import given_up
 from messages_dbapi.options import resolve
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Service:
     def connect_to(app: WSGIApplication, **options: Any) -> Connection:
         """Connect in process to another application, such as one that stands before the service."""
         resolved = resolve("messages://", options, {})
-        return Connection(resolved, Client(resolved, EmbeddedAdapter(app)))
+        return Connection(resolved, Client(resolved, EmbeddedAdapter(app, given_up)))
 
     def connect_over_http(self, **options: Any) -> Connection:
         """Connect over the socket."""

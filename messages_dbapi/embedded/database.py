@@ -14,9 +14,13 @@ from typing import Literal, NamedTuple
 import apsw
 
 from ..errors import InterfaceError
+from .gateway import given_up
 
 APPLICATION_ID = 0x6D736773  # "msgs", as file(1) and SQLite's own header show it
 VERSION = 1
+
+# Seconds between two tries for what another writer holds.
+_POLL = 0.02
 
 # Rows are in order of created_at, then of their arrival. That is seq, under a name of its own because SQLite
 # (3.54) searches an index by (created_at, seq) > (?, ?) on its first column only where seq is the rowid.
@@ -115,7 +119,7 @@ class Database:
 
     Raises InterfaceError for a path that cannot be a store: missing and ``create`` is false, not a
     SQLite database, another program's, or written by a newer version. Such a file is left as it is.
-    ``busy_timeout`` is how many seconds a transaction waits for another writer.
+    ``busy_timeout`` is how many seconds a transaction waits for another writer, unless its caller gives up before.
     """
 
     def __init__(self, path: str | None, *, create: bool, busy_timeout: float) -> None:
@@ -141,8 +145,10 @@ class Database:
     def writing(self) -> Iterator[apsw.Connection]:
         """Lend a connection inside a transaction that is on disk when the block ends, or is undone."""
         self._after_fork()
-        if not self._writer.acquire(timeout=self._busy_timeout):
-            raise StoreError("busy", f"another thread is writing to {self._name}")
+        patience = _Patience(self._busy_timeout)
+        while not self._writer.acquire(timeout=_POLL):
+            if patience.is_over:
+                raise StoreError("busy", f"another thread is writing to {self._name}")
         try:
             with self._borrowed() as connection, _transaction(connection, "BEGIN IMMEDIATE"):
                 yield connection
@@ -238,7 +244,7 @@ class Database:
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create or self._path is None else 0)
         with self._named_failures(None):
             connection = apsw.Connection(self._path or ":memory:", flags=flags)
-        connection.set_busy_timeout(int(self._busy_timeout * 1000))
+        connection.set_busy_handler(_BusyHandler(self._busy_timeout))
         with self._named_failures(connection):
             connection.execute("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON").fetchall()
         return connection
@@ -313,6 +319,33 @@ def _may_be_entered(folder: str) -> bool:
     except OSError:
         return True
     return True
+
+
+class _Patience:
+    """Tell when to wait no longer: after so many seconds, or when the caller has given up."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends = time.monotonic() + seconds
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._ends or given_up()
+
+
+class _BusyHandler:
+    """Answer SQLite whether to try again for a lock: its own waiting cannot be ended."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._patience = _Patience(seconds)
+
+    def __call__(self, tries: int) -> bool:
+        if tries == 0:
+            self._patience = _Patience(self._seconds)
+        if self._patience.is_over:
+            return False
+        time.sleep(min(_POLL, 0.001 * (tries + 1)))
+        return True
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
 # These two reach an application without the HTTP_ of the other headers.
 _PLAIN_HEADERS = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
+
+_GIVEN_UP: ContextVar[Callable[[], bool]] = ContextVar("whether the caller has given up", default=bool)
 
 
 class Answer(NamedTuple):
@@ -55,6 +59,21 @@ def environment(
             key = key if key in _PLAIN_HEADERS else f"HTTP_{key}"
             environ[key] = f"{environ[key]}, {value}" if key in environ else value
     return environ
+
+
+@contextmanager
+def waiting(given_up: Callable[[], bool]) -> Iterator[None]:
+    """Let an application that is called in this thread ask whether its caller has given up."""
+    token = _GIVEN_UP.set(given_up)
+    try:
+        yield
+    finally:
+        _GIVEN_UP.reset(token)
+
+
+def given_up() -> bool:
+    """Tell whether the caller of the application has given up; one on a socket never says so."""
+    return _GIVEN_UP.get()()
 
 
 def call(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:

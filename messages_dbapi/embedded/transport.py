@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from requests import PreparedRequest, Response, exceptions
@@ -20,12 +20,14 @@ class EmbeddedAdapter(HTTPAdapter):
     """Mount on a Session, so that what is sent below that URL reaches ``app`` in this process.
 
     Whatever exception leaves the application is a ConnectionError of requests. Timeouts, proxies and
-    certificates have no meaning here. Closing the adapter does nothing to the application.
+    certificates have no meaning here: ``given_up`` tells whether the caller still waits for the answer. Closing
+    the adapter does nothing to the application.
     """
 
-    def __init__(self, app: WSGIApplication) -> None:
+    def __init__(self, app: WSGIApplication, given_up: Callable[[], bool] = bool) -> None:
         super().__init__()
         self._app = app
+        self._given_up = given_up
 
     def send(
         self,
@@ -38,7 +40,8 @@ class EmbeddedAdapter(HTTPAdapter):
     ) -> Response:
         """Answer a request with what the application says."""
         try:
-            answer = gateway.call(self._app, _environment(request))
+            with gateway.waiting(self._given_up):
+                answer = gateway.call(self._app, _environment(request))
             raw = _raw(answer, request.method)
         except Exception as error:
             text = f"the embedded service failed with {type(error).__name__}"
