@@ -295,6 +295,13 @@ class Adapter(HTTPAdapter):
         exchange.sent = not isinstance(self._pool, _Pool)
         return self._pool
 
+    def close(self) -> None:
+        """Close the kept connections now, not when nobody knows the pool any more."""
+        pool, self._pool = self._pool, None
+        super().close()
+        if pool is not None:
+            pool.close()
+
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **options)
         if not proxy.lower().startswith("socks"):
