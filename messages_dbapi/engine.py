@@ -61,6 +61,7 @@ class Engine:
         self._waits = True
         # What to close of statements that were let go of while another one was in the middle of a step.
         self._dropped: deque[tuple[Execution, Callable[[], None]]] = deque()
+        self._opened: set[apsw.Cursor] = set()
         self._seal = Seal(self._note_read)
         self.autocommit = False
         # Rows written to the service since the last commit: a rollback cannot undo them.
@@ -185,7 +186,7 @@ class Engine:
         ``messages`` receives what it warns of. Raise one of PEP 249's errors; what a failed write has
         applied is on the error.
         """
-        run = Run(self._prepare(text, statement, messages), self.stepping, self.drop)
+        run = Run(self._prepare(text, statement, messages), self.stepping, self.drop, self._opened)
         if text.kind != "EMPTY":
             self._check_allowed(text)
             with _reporting(run.execution), run.timed(), self.stepping(run.execution):

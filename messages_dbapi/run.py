@@ -30,6 +30,7 @@ class Run:
         execution: Execution,
         stepping: Callable[[Execution], AbstractContextManager[None]],
         drop: Callable[[Execution, Callable[[], None]], None],
+        opened: set[apsw.Cursor],
     ) -> None:
         self.execution = execution
         self.description: tuple[Column, ...] | None = None
@@ -39,6 +40,9 @@ class Run:
         self._stepping = stepping
         # Close something between the steps of other statements.
         self._drop = drop
+        # What the connection has open: where all of it is forgotten together, the collector empties APSW's own list
+        # of weak references, and APSW would not end to close what it refers to.
+        self._opened = opened
         self._cursor: apsw.Cursor | None = None
         self._rows: Iterator[Row] = iter(())
         # The places of the service's timestamps, which PEP 249 wants to be datetimes.
@@ -49,10 +53,13 @@ class Run:
         """Compile a text, describe its result, and take its first step."""
         cursor.exec_trace = self._describe
         self._cursor = cursor
-        rows = persist(self.execution, partial(cursor.execute, sql, values, can_cache=False))
+        self._opened.add(cursor)
+        try:
+            rows = persist(self.execution, partial(cursor.execute, sql, values, can_cache=False))
+        finally:
+            # Else the two would hold each other, and a cursor that is dropped would lock its tables for a while.
+            cursor.exec_trace = None
         self._rows = map(self._with_moments, rows) if self._moments else iter(rows)
-        # Else the two would hold each other, and a cursor that is dropped would lock its tables for a while.
-        cursor.exec_trace = None
 
     def _with_moments(self, row: Row) -> Row:
         values = list(row)
@@ -100,13 +107,17 @@ class Run:
         self._failure = None
         self._rows = iter(())
         cursor, self._cursor = self._cursor, None
-        self._drop(self.execution, partial(_close, cursor, self.execution))
+        self._drop(self.execution, partial(self._close, cursor))
 
+    def _close(self, cursor: apsw.Cursor | None) -> None:
+        if cursor is not None:
+            cursor.close(True)
+            self._opened.discard(cursor)
+        self.execution.let_go()
 
-def _close(cursor: apsw.Cursor | None, execution: Execution) -> None:
-    if cursor is not None:
-        cursor.close(True)
-    execution.let_go()
+    def __del__(self) -> None:
+        if self._cursor is not None:
+            self._opened.discard(self._cursor)
 
 
 def persist(execution: Execution, run: Callable[[], _T]) -> _T:
