@@ -181,7 +181,8 @@ class Connection:
             self.close()
 
     def __del__(self) -> None:
-        if self._closed:
+        # A forked child has not opened what its parent has, and must leave it alone.
+        if self._closed or self.engine.inherited:
             return
         try:
             # A pool lets go of its connections together, and nobody has forgotten them.

@@ -56,6 +56,7 @@ class Engine:
         self._calls = calls
         self._creation = Creation(calls)
         self._current: Execution | None = None
+        self._process = os.getpid()
         # When SQLite gives up waiting for a lock on a file, by the monotonic clock.
         self._busy_until = 0.0
         self._waits = True
@@ -258,6 +259,7 @@ class Engine:
 
     def _take_turn(self, statement: Statement) -> None:
         """Take the lock, unless the statement is cancelled or its time is up before another thread gives it back."""
+        self._check_process()
         while not self.lock.acquire(timeout=_TURN):
             statement.check()
 
@@ -267,7 +269,7 @@ class Engine:
         self._close_dropped()
 
     def _close_dropped(self) -> None:
-        while self._dropped and self.lock.acquire(blocking=False):
+        while self._dropped and not self.inherited and self.lock.acquire(blocking=False):
             try:
                 while self._dropped:
                     execution, close = self._dropped.popleft()
@@ -280,6 +282,27 @@ class Engine:
         self._current = execution
         self._seal.refusal = None
         self._seal.writes_service = execution is not None and (execution.target is not None or execution.text.explain)
+
+    @property
+    def inherited(self) -> bool:
+        """Tell whether another process has opened the connection, and this one, its child, has not used it."""
+        return self._process != os.getpid()
+
+    def _check_process(self) -> None:
+        """Take over what a parent has left in memory, or raise InterfaceError where it is in files, or in use.
+
+        SQLite forbids a child to use, and even to close, a connection of its parent's to a file: it would undo the
+        parent's transaction (https://sqlite.org/howtocorrupt.html, "Carrying an open database connection across a
+        fork").
+        """
+        if not self.inherited:
+            return
+        if self._options.local is not None or self._options.attach or not self.lock.acquire(blocking=False):
+            raise InterfaceError(
+                "this connection was opened by the parent of this process, which may be using it: connect anew here"
+            )
+        self.lock.release()
+        self._process = os.getpid()
 
     def _start(self, run: Run, sets: Iterable[Parameters | None]) -> None:
         text = run.execution.text
@@ -426,13 +449,15 @@ class Engine:
             self._ended(rolled_back=True)
 
     def close(self) -> None:
-        """Close the connection; an open transaction of local tables is undone."""
-        with self._alone():
-            self._connection.close(True)
+        """Close the connection; an open transaction of local tables is undone, unless it is a parent's."""
+        if not self.inherited:
+            with self._alone():
+                self._connection.close(True)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the connection between statements."""
+        self._check_process()
         with self.lock, translated(self._seal):
             yield
 

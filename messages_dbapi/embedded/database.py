@@ -157,6 +157,7 @@ class Database:
 
     def close(self) -> None:
         """Close what is idle now, and what is lent as soon as it comes back."""
+        self._after_fork()
         self._closed = True
         while self._idle:
             self._idle.pop().close()
