@@ -115,13 +115,14 @@ def slow(sql: str, after: str = f"{SELECT} LIMIT 1") -> Iterator[Stuck]:
     app = Generated(100_000_000, pause=0.1)
     with Server(app) as server:
         url = server.base_url.replace("http://", "messages+http://") + "?page_size=10"
-        yield Stuck(url, sql, free=app.stop.set, after=after, answer=(("msg_000000000",),))
+        outcome = "failed" if sql.startswith("UPDATE") else None
+        yield Stuck(url, sql, free=app.stop.set, after=after, answer=(("msg_000000000",),), outcome=outcome)
         app.stop.set()
 
 
 @contextmanager
-def computing(sql: str, *before: str, options: dict[str, Any] | None = None) -> Iterator[Stuck]:
-    yield Stuck("messages://", sql, before, options or {})
+def computing(sql: str, *before: str) -> Iterator[Stuck]:
+    yield Stuck("messages://", sql, before, outcome="failed" if sql.startswith(INSERT) else None)
 
 
 HOLDER = """
@@ -206,7 +207,7 @@ PLACES: dict[str, Callable[[Path], Any]] = {
     "in a view": lambda _: computing("SELECT count(*) FROM v", f"CREATE VIEW v AS {NUMBERS} SELECT i FROM n"),
     "in an insert from a CTE": lambda _: computing(f"INSERT INTO t {NUMBERS} SELECT i FROM n", "CREATE TABLE t (a)"),
     "in an insert from a CTE into the service": lambda _: computing(
-        f"{INSERT} {NUMBERS} SELECT 'thread_a', 'user', i FROM n", options={}
+        f"{INSERT} {NUMBERS} SELECT 'thread_a', 'user', i FROM n"
     ),
     "in a sort": lambda _: computing(f"{NUMBERS} SELECT i FROM n ORDER BY random()"),
     "in heavy functions": lambda _: computing(f"{NUMBERS} SELECT max(hex(randomblob(50000))) FROM n"),
