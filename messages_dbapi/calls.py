@@ -78,7 +78,7 @@ class Calls:
         if reply.status == 404:
             if query.after is not None and self._lacks_only(query.after, scope, reply, statement):
                 raise self._unknown_key(resource, query.after, reply)
-            self.confirm(scope or "", reply, statement)
+            self.confirm(reply, statement, scope)
             return reply
         with self._reading(resource, scope, reply):
             page = reader.page(reply.body, scope)
@@ -131,7 +131,7 @@ class Calls:
                 raise
             return None
         if reply.status == 404:
-            self.confirm(key, reply, statement)
+            self.confirm(reply, statement, key, scope)
             return None
         statement.count(rows_received=1)
         with self._reading(resource, scope, reply):
@@ -144,7 +144,7 @@ class Calls:
         method = resource.method("UPDATE", keyed=True)
         reply = self.client.send(Request("POST", path_of(resource, method, scope, key), body=body), statement)
         if reply.status == 404:
-            self.confirm(key, reply, statement)
+            self.confirm(reply, statement, key, scope)
             return None
         with self._reading(resource, scope, reply, outcome="unknown"):
             return reader.row(reply.body, scope)
@@ -157,7 +157,7 @@ class Calls:
         method = resource.method("DELETE", keyed=True)
         reply = self.client.send(Request("DELETE", path_of(resource, method, scope, key)), statement)
         if reply.status == 404:
-            self.confirm(key, reply, statement)
+            self.confirm(reply, statement, key, scope)
             return reply.repeated
         with self._reading(resource, scope, reply, outcome="unknown"):
             return decode.deletion(reply.body) or reply.repeated
@@ -176,17 +176,17 @@ class Calls:
             error.status, error.request_id, error.outcome = reply.status, reply.request_id, outcome
             raise
 
-    def confirm(self, key: str, reply: Reply, statement: Statement) -> None:
-        """Return where a 404 says that ``key`` is unknown; raise OperationalError where there is no such API.
+    def confirm(self, reply: Reply, statement: Statement, *keys: str | None) -> None:
+        """Return where a 404 says that a key of the request is unknown; raise OperationalError where it is the API.
 
         A connection that has had a success at its address knows the API is there; else one request asks. So it
-        does where the 404 does not name the key, and the service has listed threads, which shows whether the
+        does where the 404 names none of the keys, and the service has listed threads, which shows whether the
         API has gone since.
         """
-        was_there = self.client.confirmed
-        if was_there and (decode.names(reply.body, key) or THREADS.name not in self._listed):
+        named = any(key and decode.names(reply.body, key) for key in keys)
+        if self.client.confirmed and (named or THREADS.name not in self._listed):
             return
-        if self.answers(statement) or decode.names(reply.body, key):
+        if self.answers(statement) or named:
             return
         raise self.no_api(reply)
 

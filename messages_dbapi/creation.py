@@ -177,7 +177,7 @@ class Creation:
         error: Error = self._calls.no_api(reply)
         if create.scope is not None:
             try:
-                self._calls.confirm(create.scope, reply, create.statement)
+                self._calls.confirm(reply, create.statement, create.scope)
                 error = self._calls.unknown_scope(create.resource, create.scope, reply)
             except Error as other:
                 error = other

@@ -142,6 +142,16 @@ def test_an_unknown_message(front: Front, statement: str, lists: str, warm: Warm
         assert cursor.stats.requests == len(front.requests) - before <= 2 - (warm is known)
 
 
+@pytest.mark.parametrize("statement", [name for name in POINT if "a thread" not in name])
+def test_a_message_of_an_unknown_thread(front: Front, statement: str) -> None:
+    """The 404 names the thread: it is of the API's making, though threads have been listed."""
+    with front.connect() as connection:
+        assert len(connection.execute("SELECT id FROM threads").fetchall()) == 1
+        cursor = connection.execute(POINT[statement].format(thread="thread_none", message="msg_none"))
+        assert cursor.fetchall() == [] if statement.startswith("SELECT") else cursor.rowcount == 0
+        assert cursor.stats.requests == 1
+
+
 @pytest.mark.parametrize("said", STRANGE)
 @pytest.mark.parametrize("lists", ["404", "405"])
 @pytest.mark.parametrize("statement", POINT)
