@@ -334,8 +334,8 @@ MUTANTS = (
     Mutant(
         "a listing of one run kept as the whole",
         "scan.py",
-        "listing = Listing(\n            fetch,",
-        "walk = Walk(walk.descending, walk.after)\n        listing = Listing(\n            fetch,",
+        "        pager = Pager(\n            fetch,",
+        "        walk = Walk(walk.descending, walk.after)\n        pager = Pager(\n            fetch,",
     ),
     Mutant(
         "rows with a value found in one column only",
