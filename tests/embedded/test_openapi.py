@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.errors import FlakyStrategyDefinition
 
 from messages_dbapi.embedded.app import Application
 from messages_dbapi.embedded.server import Server
@@ -91,4 +93,7 @@ def test_operations_in_a_row(site: Site, many: Many) -> None:
         def before_call(self, case: Any) -> None:
             _drop_cursors(case)
 
-    Machine.run(settings=settings(SETTINGS, max_examples=many(20, 1000), stateful_step_count=8))
+    for _ in range(many(1, 25)):
+        # What schemathesis generates depends now and then on what it did before, which hypothesis forbids.
+        with suppress(FlakyStrategyDefinition):
+            Machine.run(settings=settings(SETTINGS, max_examples=20, stateful_step_count=8))
