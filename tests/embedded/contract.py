@@ -110,6 +110,9 @@ def _close(schema: Any, components: dict[str, Any]) -> None:
         return
     if "properties" in schema:
         schema.setdefault("additionalProperties", False)
+    if "chunk_overlap_tokens" in schema:
+        # At most half of a chunk, says the document: of the largest.
+        schema["chunk_overlap_tokens"] |= {"minimum": 0, "maximum": 2048}
     if "$ref" in schema:
         _close(components[schema["$ref"].rpartition("/")[2]], components)
     for value in schema.values():
