@@ -82,14 +82,16 @@ _WORDS: dict[Reason, str] = {
 
 
 class StoreError(Exception):
-    """Report that SQLite could not do what the store asked.
+    """Report that SQLite could not do what the store asked; ``{store}`` in the text stands for the store's name.
 
     Nothing of that transaction was applied; only where the reason is ``broken`` that is not certain.
     """
 
-    def __init__(self, reason: Reason, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, reason: Reason, text: str, name: str = "the store") -> None:
+        super().__init__(text.replace("{store}", name))
         self.reason = reason
+        # What clients on other machines may know: no path of this one.
+        self.public = text.replace("{store}", "the store")
 
 
 def _reason(error: apsw.Error, connection: apsw.Connection | None) -> Reason:
@@ -148,7 +150,7 @@ class Database:
         patience = _Patience(self._busy_timeout)
         while not self._writer.acquire(timeout=_POLL):
             if patience.is_over:
-                raise StoreError("busy", f"another thread is writing to {self._name}")
+                raise StoreError("busy", "another thread is writing to {store}", self._name)
         try:
             with self._borrowed() as connection, _transaction(connection, "BEGIN IMMEDIATE"):
                 yield connection
@@ -210,10 +212,10 @@ class Database:
             yield
         except apsw.Error as error:
             reason = _reason(error, connection)
-            raise StoreError(reason, _WORDS[reason].format(store=self._name, error=error)) from error
+            raise StoreError(reason, _WORDS[reason].replace("{error}", str(error)), self._name) from error
         except UnicodeDecodeError:
             # Without its cause, which quotes the text.
-            raise StoreError("broken", f"{self._name} cannot be used: a text in it is not UTF-8") from None
+            raise StoreError("broken", "{store} cannot be used: a text in it is not UTF-8", self._name) from None
 
     def _prepared(self, create: bool) -> apsw.Connection:
         try:

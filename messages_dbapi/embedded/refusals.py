@@ -142,7 +142,7 @@ def of_store(error: NotFoundError | CursorError | StoreError) -> Refusal:
         return Refusal(400, text, param=error.parameter, code="invalid_value")
     status, headers = _STORE_REFUSALS[error.reason]
     kind = "invalid_request_error" if status < 500 else "server_error"
-    text = str(error)
+    text = error.public
     return Refusal(status, f"{text[:1].upper()}{text[1:]}.", code=f"store_{error.reason}", kind=kind, headers=headers)
 
 
