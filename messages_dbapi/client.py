@@ -9,6 +9,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from requests import PreparedRequest, Response
@@ -121,6 +122,16 @@ class Client:
         return answer
 
     def _try(self, request: Request, statement: Statement) -> Reply | Fault:
+        with self._turn(statement):
+            return self._try_now(request, statement)
+
+    def _turn(self, statement: Statement) -> AbstractContextManager[None]:
+        """Wait until the service may be asked; what is embedded needs no such care."""
+        if self._adapter is not None:
+            return nullcontext()
+        return self._here().pace.turn(statement, self._options.concurrency, self._options.rate)
+
+    def _try_now(self, request: Request, statement: Statement) -> Reply | Fault:
         way = self._here()
         prepared = way.prepare(request)
         statement.admit_request()
@@ -180,6 +191,7 @@ class Client:
 
     def _judge(self, request: Request, answer: _Answer, way: Way) -> Reply | Fault:
         status, headers, body = answer
+        way.pace.note(headers)
         success = 200 <= status < 300
         if success and not request.repeatable and not isinstance(parse(body), dict):
             return Fault(

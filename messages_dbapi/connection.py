@@ -209,6 +209,8 @@ def connect(
     missing_thread: Literal["error", "skip"] | None = None,
     read_only: bool | None = None,
     concurrency: int | None = None,
+    rate: float | None = None,
+    remember: bool | None = None,
     page_size: int | None = None,
     max_requests: int | None = None,
     timeout: float | None = None,

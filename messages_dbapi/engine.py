@@ -18,12 +18,15 @@ from . import body, errors, functions, scope
 from .binding import Parameters, bind
 from .calls import Calls
 from .creation import Creation
+from .crew import Crew
 from .errors import InterfaceError, NotSupportedError
 from .execution import Execution
+from .milestones import Milestones
 from .options import Options
+from .program import Loop, loops
 from .resources import RESOURCES, SCHEMA, SHORT_SCHEMA, Resource
 from .run import Run, persist
-from .scan import Message, Reading
+from .scan import Message, Reading, Scan
 from .seal import NO_ATTACH, RETURNED_PREFIX, Seal
 from .sql import Text
 from .statement import Statement
@@ -55,6 +58,9 @@ class Engine:
         self._options = options
         self._calls = calls
         self._creation = Creation(calls)
+        # The embedded service answers in the thread that asks: side by side would only be slower.
+        self._crew = Crew(1 if options.embedded else options.concurrency)
+        self._milestones = Milestones() if options.remember else Milestones(0)
         self._current: Execution | None = None
         self._process = os.getpid()
         # When SQLite gives up waiting for a lock on a file, by the monotonic clock.
@@ -201,12 +207,54 @@ class Engine:
                 self._creation,
                 statement,
                 messages=messages,
+                crew=self._crew,
+                milestones=self._milestones,
                 page_size=self._options.page_size,
                 skip_missing=self._options.missing_thread == "skip",
+                # The two walks may request a page more than one, which the bound would then be short of.
+                crosses=self._options.max_requests is None,
             )
 
         writing = Writing(self._calls, self._creation, statement, self._options.concurrency)
-        return Execution(text, statement, new_reading, writing, self._options, lru_cache(1)(self._default_scope))
+        default_scope = lru_cache(1)(self._default_scope)
+        return Execution(text, statement, new_reading, writing, self._options, default_scope, self._loops, self._scout)
+
+    def _loops(self, execution: Execution) -> dict[int, Loop]:
+        """Look at SQLite's program for a statement under way: what it does with each of its scans."""
+        sql, values = execution.compiled
+        trial = self._prepare(execution.text, Statement(), [])
+        trial.demands = execution.demands
+        outer, self._current = self._current, trial
+        try:
+            rows = self._connection.execute(f"EXPLAIN {sql}", values, can_cache=False).fetchall()
+        except UnicodeDecodeError:
+            return {}  # It shows the bytes of a BLOB in the statement as text.
+        finally:
+            self._current = outer
+        # Asked twice, SQLite asks for the same plans; else nothing is known.
+        return {loop.plan: loop for loop in loops(rows)} if trial.plans == execution.plans else {}
+
+    def _scout(self, execution: Execution) -> dict[int, list[Scan]]:
+        """Find the scans that a statement will repeat, by a run in which those give no rows.
+
+        What they depend on is read for it: local tables, and scans of the service's that are read anyway.
+        """
+        if execution.text.kind != "SELECT" and execution.text.target is None:
+            return {}
+        trial = self._prepare(execution.text, execution.statement, [])
+        trial.demands, trial.reading, trial.known_loops = execution.demands, execution.reading, execution.known_loops
+        trial.found = {}
+        outer, self._current = self._current, trial
+        cursor = self._connection.cursor()
+        try:
+            for _ in cursor.execute(*execution.compiled, can_cache=False):
+                pass
+        except (errors.Error, apsw.Error):
+            pass  # What was found until then will do; if it was no fault of this run, it will come again.
+        finally:
+            cursor.close(True)
+            self._current = outer
+        return trial.found if trial.plans == execution.plans else {}
 
     def _default_scope(self) -> tuple[str, ...]:
         source = self._options.threads
@@ -349,8 +397,8 @@ class Engine:
         """Let SQLite find and check the rows of a write; they are sent later."""
         text = execution.text
         self._check_constants(resource, text, values)
-        run = partial(self._connection.execute, text.sql, _pick(values, text.sql_parameters), can_cache=False)
-        persist(execution, run)
+        execution.compiled = (text.sql, _pick(values, text.sql_parameters))
+        persist(execution, partial(self._connection.execute, *execution.compiled, can_cache=False))
 
     def _describe(self, sql: str, execution: Execution) -> None:
         """Compile a RETURNING list before anything is sent: it may be wrong, and it says what it uses."""
@@ -450,6 +498,7 @@ class Engine:
 
     def close(self) -> None:
         """Close the connection; an open transaction of local tables is undone, unless it is a parent's."""
+        self._crew.close()
         if not self.inherited:
             with self._alone():
                 self._connection.close(True)

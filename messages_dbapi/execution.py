@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 
 from . import decode
 from .body import check_columns
 from .decode import KEY, Reader
-from .errors import NotSupportedError, ProgrammingError
+from .errors import NotSupportedError, OperationalError, ProgrammingError
+from .listing import Intent
 from .options import Options
 from .plan import Demands, Plan
+from .program import Loop
 from .resources import RESOURCES, THREADS, Resource
-from .scan import Reading, Selection
+from .scan import SCOPES_AHEAD, Reading, Scan, Selection
 from .sql import Text
 from .statement import Statement
-from .types import Row
+from .types import Row, SQLValue
 from .writing import Writing
 
+# Repeated scans that are looked for ahead, at most.
+_SCOUTED = 10_000
 _RESOURCES = {resource.name: resource for resource in RESOURCES}
 
 
@@ -33,6 +39,10 @@ class Execution:
     options: Options
     # Gives the default scope: the ids of thread_id= and threads=, read anew.
     default_scope: Callable[[], tuple[str, ...]]
+    # Looks at SQLite's program for the statement, by the numbers of its plans.
+    loops: Callable[[Execution], dict[int, Loop]]
+    # Runs the statement without the scans that are repeated, and gives those in order, by the same numbers.
+    scout: Callable[[Execution], dict[int, list[Scan]]]
     plans: list[Plan] = field(default_factory=list)
     # The columns of each resource that the statement reads by name, as SQLite's authorizer reports them.
     reads: dict[str, set[str]] = field(default_factory=dict)
@@ -48,6 +58,17 @@ class Execution:
     shown: set[str] = field(default_factory=set)
     # What is asked of SQLite's plans, until it turns out that it cannot be had.
     demands: Demands = field(default_factory=Demands)
+    # What SQLite compiled last: the text, and the values it was given.
+    compiled: tuple[str, Sequence[SQLValue]] = ("", ())
+    # Whether whoever fetches takes every row; a write looks at every row that it finds.
+    takes_all: bool = False
+    # How many rows whoever fetches will have taken at least, those before included.
+    wanted: int = 0
+    # The repeated scans, in a run that only looks for them.
+    found: dict[int, list[Scan]] | None = None
+    known_loops: dict[int, Loop] | None = None
+    _scouted: dict[int, list[Scan]] | None = None
+    _repeated: Counter[int] = field(default_factory=Counter)
     _target_opened: bool = False
     # Writes that runs with earlier parameters have gathered.
     _earlier: int = 0
@@ -60,26 +81,54 @@ class Execution:
         """Give the resource that the statement writes to, if it is one of the service's."""
         return _RESOURCES.get(self.text.target or "")
 
+    def intent(self, plan: int) -> Intent:
+        """Tell what is known of how far a scan by this plan will be read."""
+        return Intent(partial(self._is_whole, plan), partial(self._at_least, plan))
+
+    def _loop(self, plan: int) -> Loop | None:
+        if self.known_loops is None:
+            self.known_loops = self.loops(self)
+        return self.known_loops.get(plan)
+
+    def _is_whole(self, plan: int) -> bool:
+        loop = self._loop(plan)
+        return loop is not None and loop.runs_out and (self.takes_all or not loop.gives_rows)
+
+    def _at_least(self, plan: int) -> int:
+        if not self.wanted:
+            return 0
+        loop = self._loop(plan)
+        # A row of the only loop gives one row at most.
+        return self.wanted if loop is not None and loop.runs_out and loop.gives_rows and loop.alone else 0
+
     def begin(self, lists: frozenset[str] = frozenset()) -> None:
         """Prepare for a further run of the text, with other parameters: what was read may have changed."""
         # Where the text of the statement holds the same literal, the value may be that text.
         self.bound_lists = frozenset(text for text in lists if f"'{text}'" not in self.text.sql)
-        self.plans.clear()
-        self.reading = self.new_reading()
-        self._target_opened = False
+        self._forget_plans()
+        self._renew_reading()
         self._earlier = self.writing.pending
 
     def repeat(self, demands: Demands) -> None:
         """Prepare to compile the same text once more, with fewer demands."""
         self.demands = demands
+        self._forget_plans()
+
+    def _forget_plans(self) -> None:
         self.plans.clear()
+        self.known_loops = self._scouted = None
+        self._repeated.clear()
         self._target_opened = False
+
+    def _renew_reading(self) -> None:
+        self.reading.stop()
+        self.reading = self.new_reading()
 
     def let_go(self) -> None:
         """Keep nothing of what was read for the statement, which has ended."""
         self.plans.clear()
         self.doomed.clear()
-        self.reading = self.new_reading()
+        self._renew_reading()
 
     def send(self, count: int | None = None) -> None:
         """Send the writes gathered so far, or the first ``count`` of them."""
@@ -103,10 +152,8 @@ class Execution:
             returned = decode.reader(resource, self.returning)
             self.doomed[internal_key] = tuple(row[reader.position[name]] for name in returned.position)
 
-    def rows(
-        self, resource: Resource, reader: Reader, named: list[str] | None, selection: Selection, *, is_target: bool
-    ) -> Iterator[Row]:
-        """Deliver the rows of a scan; ``named`` are the scopes it names, None where it names none.
+    def rows(self, plan: int, scan: Scan, *, is_target: bool) -> Iterator[Row]:
+        """Deliver the rows of a scan.
 
         ``is_target`` marks the scan that finds the rows to modify or delete. Raise ProgrammingError where
         nothing says which threads to read.
@@ -114,29 +161,62 @@ class Execution:
         if self.text.kind == "INSERT" and self.target is not None:
             # Rows that need no reading are checked one by one; of others, what can be is checked before.
             check_columns(self.target, self.text.columns)
+        if self._is_left_out(plan, scan):
+            return iter(())
         if self._earlier:
             self.send(self._earlier)
             self._earlier = 0
-        if resource.scope is None:
-            return self._unscoped_rows(resource, reader, selection, is_target=is_target)
-        scopes = self._open_scopes(resource) if named is None else named
-        return self.reading.rows(resource, reader, scopes, selection)
+        intent = self.intent(plan)
+        if scan.resource.scope is None:
+            return self._unscoped_rows(scan, intent, is_target=is_target)
+        self._read_ahead(plan, scan, intent)
+        scopes = self._open_scopes(scan.resource) if scan.scopes is None else scan.scopes
+        return self.reading.rows(scan.resource, scan.reader, scopes, scan.selection, intent)
 
-    def _unscoped_rows(
-        self, resource: Resource, reader: Reader, selection: Selection, *, is_target: bool
-    ) -> Iterator[Row]:
+    def _is_left_out(self, plan: int, scan: Scan) -> bool:
+        """Note a repeated scan, where the run is made to find them."""
+        if self.found is None:
+            return False
+        loop = self._loop(plan)
+        if loop is None or not loop.repeats:
+            return False
+        if sum(map(len, self.found.values())) >= _SCOUTED:
+            raise OperationalError("more scans are repeated than are looked for ahead")
+        self.found.setdefault(plan, []).append(scan)
+        return True
+
+    def _read_ahead(self, plan: int, scan: Scan, intent: Intent) -> None:
+        """Begin to read what the next repetitions of a scan will read: SQLite asks for one after the other."""
+        place = self._repeated[plan]
+        self._repeated[plan] += 1
+        if self.options.embedded or self.options.concurrency == 1 or not intent.is_whole():
+            return
+        loop = self._loop(plan)
+        if loop is None or not loop.repeats:
+            return
+        if self._scouted is None:
+            self._scouted = self.scout(self)
+        known = self._scouted.get(plan, [])
+        if known[place : place + 1] != [scan]:
+            return
+        ahead = self.options.concurrency * SCOPES_AHEAD
+        for coming in known[place + 1 : place + 1 + ahead]:
+            if coming.scopes is not None:
+                self.reading.send_ahead(coming.resource, coming.reader, coming.scopes, coming.selection, intent)
+
+    def _unscoped_rows(self, scan: Scan, intent: Intent, *, is_target: bool) -> Iterator[Row]:
         """Deliver rows of the one listing that the resource has, or single ones where it cannot be listed."""
+        resource, reader, _, selection = scan
         if is_target and selection.keys is None:
             raise ProgrammingError(_names_nothing_to_write(self.text.kind, resource, resource.key))
-        rows = self.reading.rows(resource, reader, (None,), selection)
+        rows = self.reading.rows(resource, reader, (None,), selection, intent)
         try:
             first = next(rows, None)
         except NotSupportedError:
             if not self._has_default_scope:
                 raise
-            rows = self.reading.rows(
-                resource, reader, (None,), replace(selection, keys=frozenset(self.default_scope()))
-            )
+            keyed = replace(selection, keys=frozenset(self.default_scope()))
+            rows = self.reading.rows(resource, reader, (None,), keyed, intent)
             first = next(rows, None)
         return iter(()) if first is None else chain((first,), rows)
 

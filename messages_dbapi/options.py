@@ -38,6 +38,8 @@ class Options:
     missing_thread: Literal["error", "skip"]
     read_only: bool
     concurrency: int
+    rate: float | None
+    remember: bool
     page_size: int
     max_requests: int | None
     timeout: float
@@ -116,6 +118,8 @@ OPTIONS = (
     ),
     Option("read_only", values.switch, False, "refuse INSERT, UPDATE and DELETE on the service"),
     Option("concurrency", values.whole_number(1, 256), 8, "requests in flight"),
+    Option("rate", values.or_none(values.amount("requests", 10_000)), None, "requests a second"),
+    Option("remember", values.switch, True, "read a thread again from places remembered of the time before"),
     Option("page_size", values.whole_number(1, PAGE_SIZE), PAGE_SIZE, "messages per list request"),
     Option("max_requests", values.or_none(values.whole_number(1)), None, "requests that one statement may make"),
     Option("timeout", values.seconds(_DAY), 60.0, "seconds without progress on one request"),

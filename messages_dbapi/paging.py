@@ -48,7 +48,7 @@ class Pager:
         self._descending = descending
         self._start = after
         self._cursor = after
-        self._last_page: list[Row] = []
+        self.last_page: list[Row] = []
         # The first and last key of every page: where they come again, the service has begun anew.
         self._marks: set[str] = set()
         # The keys that were gone on from since the walk last began.
@@ -56,12 +56,23 @@ class Pager:
         self._again = False
         self._beginnings = 0
         # The time of the row given last, and the keys of that time; None once they are too many.
-        self._time: int | None = None
+        self.time: int | None = None
         self._keys_of_time: set[str] | None = set()
         self.pages = 0
         self.complete = False
         self.missing = False
         self.in_order = True
+        # Whether each row had a time, and all were in order of it.
+        self.is_dated = True
+
+    @property
+    def knows_its_second(self) -> bool:
+        """Tell whether ``may_follow`` is sure of rows that have the time of the last one."""
+        return self._keys_of_time is not None
+
+    def relay(self, make: Callable[[FetchPage], FetchPage]) -> None:
+        """Have pages fetched otherwise from now on; ``make`` is given how they were."""
+        self._fetch = make(self._fetch)
 
     def request(self, limit: int) -> list[Row]:
         """Request one more page of at most so many rows, and give those that are new."""
@@ -87,10 +98,10 @@ class Pager:
         try:
             return self._fetch(self._cursor, self._page_size if self._again else limit)
         except DataError as error:
-            if error.param != "after" or not self._last_page:
+            if error.param != "after" or not self.last_page:
                 raise
             lost = error
-        for row in self._last_page[-2:-1]:
+        for row in self.last_page[-2:-1]:
             try:
                 return self._fetch(str(row[KEY]), limit)
             except DataError as error:
@@ -104,7 +115,7 @@ class Pager:
         end = self._fetch_end()
         if end is None or not end.rows:
             return end is not None and not end.has_more
-        return not self._may_follow(end.rows[0])
+        return not self.may_follow(end.rows[0])
 
     def _page_once_more(self, limit: int) -> Page | None:
         page = self._next_page(limit)
@@ -120,16 +131,27 @@ class Pager:
         """Tell whether a page shows what was given before the last page, as if no key had been named."""
         if self._again:
             return bool(rows) and rows[-1][KEY] in self._cursors
-        recent = {str(row[KEY]) for row in self._last_page}
-        if any(row[KEY] in self._marks and row[KEY] not in recent for row in rows):
+        new = {row[KEY] for row in rows}.difference(row[KEY] for row in self.last_page)
+        if not new.isdisjoint(self._marks):
             return True
         # Or it is out of order, as a service may be: then the row to go on from is still there.
-        goes_back = self.in_order and any(not self._may_follow(row) for row in rows if row[KEY] not in recent)
+        goes_back = (
+            self.in_order
+            and not self._is_later(rows)
+            and any(not self.may_follow(row) for row in rows if row[KEY] in new)
+        )
         return goes_back and not self._has_row(str(self._cursor))
+
+    def _is_later(self, rows: list[Row]) -> bool:
+        """Tell by their times alone, which is quick, that all rows can stand behind those given."""
+        times = [row[TIME] for row in rows]
+        if self.time is None or None in times:
+            return False
+        return not times or (max(times) < self.time if self._descending else min(times) > self.time)
 
     def _begin_anew(self, reason: DatabaseError) -> None:
         """Leave out from now on what was given, or raise the reason where that cannot be told."""
-        if not self.in_order or self._time is None or self._keys_of_time is None:
+        if not self.in_order or self.time is None or self._keys_of_time is None:
             raise reason
         self._beginnings += 1
         if self._beginnings > _BEGINNINGS:
@@ -144,7 +166,7 @@ class Pager:
             rows = [row for row in listed if self._is_further(row)]
             self._again = len(rows) < len(listed)
             return rows
-        known = {row[KEY] for row in self._last_page}
+        known = {row[KEY] for row in self.last_page}
         rows = [row for row in listed if row[KEY] not in known] if known else listed
         if page.rows and not rows and page.has_more:
             raise InternalError(
@@ -155,16 +177,16 @@ class Pager:
     def _is_further(self, row: Row) -> bool:
         if row[TIME] is None:
             raise InternalError("the service began the listing anew, and a row of it has no time")
-        return self._may_follow(row)
+        return self.may_follow(row)
 
-    def _may_follow(self, row: Row) -> bool:
+    def may_follow(self, row: Row) -> bool:
         """Tell whether a row can stand behind those given, by its time, and at the same time by its key."""
         time = row[TIME]
-        if time is None or self._time is None:
+        if time is None or self.time is None:
             return True
-        if time == self._time:
+        if time == self.time:
             return self._keys_of_time is None or row[KEY] not in self._keys_of_time
-        return bool(time < self._time if self._descending else time > self._time)
+        return bool(time < self.time if self._descending else time > self.time)
 
     def _advance(self, rows: list[Row]) -> None:
         cursor = str(rows[-1][KEY])
@@ -176,15 +198,16 @@ class Pager:
 
     def _give(self, rows: list[Row]) -> None:
         """Remember what is needed to tell what was given."""
-        times = [row[TIME] for row in (*self._last_page[-1:], *rows) if row[TIME] is not None]
-        self.in_order = self.in_order and times == sorted(times, reverse=self._descending)
         if not rows:
             return
+        times = [row[TIME] for row in (*self.last_page[-1:], *rows) if row[TIME] is not None]
+        self.in_order = self.in_order and times == sorted(times, reverse=self._descending)
+        self.is_dated = self.is_dated and self.in_order and len(times) == len(rows) + bool(self.last_page)
         self._beginnings = 0
-        self._last_page = rows
+        self.last_page = rows
         newest = rows[-1][TIME]
-        if newest != self._time:
-            self._time, self._keys_of_time = newest, set()
+        if newest != self.time:
+            self.time, self._keys_of_time = newest, set()
         if self._keys_of_time is not None:
             self._keys_of_time.update(str(row[KEY]) for row in rows if row[TIME] == newest)
             if len(self._keys_of_time) > _REMEMBERED:

@@ -54,6 +54,7 @@ class Run:
         cursor.exec_trace = self._describe
         self._cursor = cursor
         self._opened.add(cursor)
+        self.execution.compiled = (sql, values)
         try:
             rows = persist(self.execution, partial(cursor.execute, sql, values, can_cache=False))
         finally:
@@ -76,12 +77,17 @@ class Run:
 
     def buffer_all(self) -> None:
         """Run to the end now, and keep the rows."""
+        self.execution.takes_all = True
         self._rows = iter(list(self._rows))
 
     def fetch(self, count: int | None) -> list[Row]:
         """Give the next rows, all of them for None; once a fetch has failed, so does every later one."""
         if self._failure is not None:
             raise self._failure
+        if count is None:
+            self.execution.takes_all = True
+        else:
+            self.execution.wanted = self.execution.statement.stats.rows_returned + count
         with self.timed(), self._stepping(self.execution):
             rows = list(islice(self._rows, count))
         self.execution.statement.stats.rows_returned += len(rows)
@@ -95,15 +101,23 @@ class Run:
             yield
         except Error as error:
             self._failure = error
+            self._abandon()
             raise
         except BaseException as error:
             self._failure = OperationalError(f"the statement was interrupted ({type(error).__name__})")
+            self._abandon()
             raise
         finally:
             self.execution.statement.stats.stop()
 
+    def _abandon(self) -> None:
+        """End what goes on ahead in other threads."""
+        self.execution.reading.stop()
+        self.execution.statement.cancel()
+
     def close(self) -> None:
         """Let go of the rows that were not fetched."""
+        self._abandon()
         self._failure = None
         self._rows = iter(())
         cursor, self._cursor = self._cursor, None
@@ -116,6 +130,7 @@ class Run:
         self.execution.let_go()
 
     def __del__(self) -> None:
+        self._abandon()
         if self._cursor is not None:
             self._opened.discard(self._cursor)
 

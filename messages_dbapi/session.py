@@ -22,6 +22,7 @@ from .credentials import Key, check_key, refused_in_url, secrets_in
 from .errors import DataError, InterfaceError, OperationalError
 from .exchange import Adapter, environment_bundle
 from .options import Options
+from .pace import pace_of
 from .secrecy import forgetting, hide
 from .values import Pairs
 
@@ -113,6 +114,7 @@ class Way:
         self.base_url = options.base_url or EMBEDDED
         self.host = urllib.parse.urlsplit(self.base_url).hostname
         self.credential = Credential(options.api_key, options.auth)
+        self.pace = pace_of(self.base_url, options.api_key)
         self._options = options
         self._own = adapter is None
         self._proxies = _find_proxies(options)

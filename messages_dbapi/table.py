@@ -13,6 +13,7 @@ from .errors import InternalError, NotSupportedError
 from .execution import Execution
 from .plan import ALL_COLUMNS, Plan, Planner, column_names, misuse_of
 from .resources import SCHEMA, Field, FieldType, Hidden, Resource, Verb
+from .scan import Scan
 from .seal import KEY_COLUMN
 from .selection import Values, bind
 from .types import Row, SQLValue
@@ -187,7 +188,7 @@ class Cursor:
         self._places = [reader.position.get(decode.held_as(self._table.resource, name)) for name in self._table.names]
         values = bind(self._table.resource, plan, arguments, reader.position, self._table.host.as_text)
         self._parameters = {} if values is None else values.parameters
-        self._rows = iter(()) if values is None else self._found(plan, reader, values)
+        self._rows = iter(()) if values is None else self._found(number, reader, values)
         self.Next()
 
     def _decoded(self, plan: Plan) -> frozenset[str]:
@@ -197,13 +198,14 @@ class Cursor:
         wanted = self._execution.used[resource.name] | narrowed
         return frozenset(wanted | self._execution.returning if self._is_target else wanted)
 
-    def _found(self, plan: Plan, reader: Reader, values: Values) -> Iterator[Row]:
-        resource = self._table.resource
+    def _found(self, number: int, reader: Reader, values: Values) -> Iterator[Row]:
+        resource, plan = self._table.resource, self._execution.plans[number]
         if self._needs_only_keys(plan) and values.selection.keys is not None:
             scopes = [None] if resource.scope is None else values.scopes
             if scopes is not None:
                 return iter([(key, None, scope) for scope in scopes for key in sorted(values.selection.keys)])
-        return self._execution.rows(resource, reader, values.scopes, values.selection, is_target=self._is_target)
+        scan = Scan(resource, reader, values.scopes, values.selection)
+        return self._execution.rows(number, scan, is_target=self._is_target)
 
     def _needs_only_keys(self, plan: Plan) -> bool:
         """Tell whether a write names its rows by key and looks at nothing else: then it reads nothing.

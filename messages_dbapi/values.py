@@ -39,7 +39,12 @@ def whole_number(least: int, most: int | None = None) -> Reader:
 
 def seconds(most: int) -> Reader:
     """Read a number of seconds over 0; sockets and locks refuse numbers without bound."""
-    expected = f"a number of seconds, over 0 and up to {most}"
+    return amount("seconds", most)
+
+
+def amount(unit: str, most: int) -> Reader:
+    """Read a number over 0."""
+    expected = f"a number of {unit}, over 0 and up to {most}"
 
     def read(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, str | int | float):

@@ -122,7 +122,7 @@ class TestPandas:
     def test_read_sql_table(self, pd: Any, service: Service, engines: Engines, thread: str, schema: str | None) -> None:
         with service.counting() as seen:
             frame = pd.read_sql_table("messages", engines(thread_id=thread), schema=schema)
-        assert len(seen) == _PAGES
+        assert _PAGES <= len(seen) <= _PAGES + 2
         expected = _driver(service, "SELECT * FROM messages", thread_id=thread)
         assert list(frame) == [row[1] for row in _driver(service, "PRAGMA table_info(messages)")]
         assert list(frame.id) == [row[0] for row in expected]

@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+from messages_dbapi.ahead import Larder
+from messages_dbapi.crew import Crew
 from messages_dbapi.decode import Page, Reader, reader
 from messages_dbapi.errors import InternalError
-from messages_dbapi.listing import Listing
+from messages_dbapi.listing import Listing, Means
 from messages_dbapi.paging import Pager
 from messages_dbapi.resources import MESSAGES
 from messages_dbapi.types import SQLValue
@@ -90,5 +92,7 @@ def listed(used: Reader, times: list[int | None], *, descending: bool) -> Listin
         page = {"data": objects[first : first + limit], "has_more": first + limit < len(objects)}
         return used.page(json.dumps(page).encode(), "thread_1")
 
-    pager = Pager(fetch, lambda key: True, lambda: None, page_size=2, descending=descending)
-    return Listing(pager, page_size=2, descending=descending)
+    def walk(descending: bool) -> Pager:
+        return Pager(fetch, lambda key: True, lambda: None, page_size=2, descending=descending)
+
+    return Listing(Means(walk, Crew(1), Larder(), lambda: None), page_size=2, descending=descending)

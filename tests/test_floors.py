@@ -16,10 +16,10 @@ PACKAGE = Path(messages_dbapi.__file__).parent
 # From the ground up; rooms of one floor do not know each other.
 FLOORS = (
     "errors types resources timestamps retry exchange secrecy",
-    "statement address scope lexer functions binding body decode printing",
-    "credentials names conditions fault paging seal",
-    "values reader translation listing",
-    "options ddl",
+    "statement address scope lexer functions binding body decode printing crew milestones program",
+    "credentials names conditions fault pace paging seal",
+    "values reader translation ahead",
+    "options ddl listing",
     "session sql destination",
     "client",
     "calls",

@@ -228,6 +228,8 @@ def test_two_places(url: str) -> None:
 
 TEXTS: list[tuple[str, Any, Any]] = [
     ("concurrency", "16", 16),
+    ("rate", "2.5", 2.5),
+    ("remember", "0", False),
     ("page_size", "1", 1),
     ("max_requests", "7", 7),
     ("max_requests", "none", None),
@@ -252,6 +254,8 @@ TEXTS: list[tuple[str, Any, Any]] = [
 ]
 VALUES: list[tuple[str, Any, Any]] = [
     ("concurrency", 16, 16),
+    ("rate", 2, 2.0),
+    ("remember", False, False),
     ("timeout", 3, 3.0),
     ("read_only", True, True),
     ("read_only", 0, False),
@@ -279,6 +283,8 @@ def test_argument(name: str, argument: Any, value: object) -> None:
 
 NO_SECONDS: list[Any] = [0, -1, "0", "nan", "inf", "x", "", 1e10, float("nan"), float("inf"), 10**400, True, b"1", 1j]
 BAD: dict[str, list[Any]] = {
+    "rate": ["0", "-1", "x", "nan", "inf", "1e9", True],
+    "remember": ["2", "x", 2],
     "concurrency": ["0", "-1", "257", "x", "", " 8", "8.0", "1_0", "٣", 8.0, True, b"8", "9" * 5000],
     "page_size": [0, 101, "101"],
     "max_requests": [0, "0", "None ", []],

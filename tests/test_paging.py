@@ -7,14 +7,16 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
+import messages_dbapi
 from messages_dbapi import DataError, InternalError, ProgrammingError
 from messages_dbapi.connection import Connection
 from messages_dbapi.embedded.documents import Draft
+from messages_dbapi.embedded.server import Server
 from messages_dbapi.embedded.store import Page
 
 from .service import Service
@@ -92,9 +94,18 @@ class Forgetful:
 
     @contextmanager
     def connect(self, page_size: int) -> Iterator[Connection]:
-        """Connect to it."""
+        """Connect to it in process, where one request follows the other."""
         with Service.connect_to(self, page_size=page_size) as connection:
             yield connection
+
+    @contextmanager
+    def connect_over_http(self, **options: Any) -> Iterator[Connection]:
+        """Connect to it over a socket, where requests go side by side."""
+        with Server(self) as server:
+            url = server.base_url.replace("http://", "messages+http://", 1)
+            with messages_dbapi.connect(url, **options) as connection:
+                connection.check()
+                yield connection
 
 
 @pytest.fixture(params=list(ANSWERS.values()), ids=list(ANSWERS))

@@ -199,7 +199,9 @@ def test_order_is_the_order_of_delivery(connection: Connection) -> None:
 def test_limit_is_the_size_of_a_page_only(connection: Connection, size: object) -> None:
     cursor = connection.execute(f'SELECT content_text {SCOPED} AND "limit" = ?', (size,))
     assert len(cursor.fetchall()) == 5
-    assert cursor.stats.pages == -(-5 // int(float(str(size))))
+    pages = -(-5 // int(float(str(size))))
+    # From both ends, over a socket, it may be two more.
+    assert pages <= cursor.stats.pages <= pages + 2 * (not connection.options.embedded)
 
 
 def test_after_and_before_lie_in_the_order(connection: Connection) -> None:

@@ -61,7 +61,11 @@ def test_stats_tell_what_a_statement_cost(connection: Connection) -> None:
     cursor.fetchmany(120)
     assert (stats.requests, stats.pages, stats.rows_received, stats.rows_returned) == (2, 2, 200, 120)
     cursor.fetchall()
-    assert (stats.requests, stats.pages, stats.rows_received, stats.rows_returned) == (3, 3, 250, 250)
+    assert stats.rows_returned == 250
+    # From both ends, over a socket, it may be a page more.
+    spare = 0 if connection.options.embedded else 1
+    assert 3 <= stats.pages <= stats.requests <= 3 + spare
+    assert 250 <= stats.rows_received <= 250 + 100 * spare
     assert (stats.retries, stats.threads_missing) == (0, 0)
     assert stats.bytes_received > 250 * 100
     assert stats.seconds > 0
@@ -102,7 +106,7 @@ def test_cancel_from_another_thread_ends_the_statement(service: Service, connect
     cancel_at(service, 2, cursor.cancel if of == "cursor" else connection.cancel)
     with pytest.raises(OperationalError, match="cancelled"):
         cursor.execute(f"{SELECT} ORDER BY role, content_text").fetchall()
-    assert cursor.stats.requests == 2
+    assert 2 <= cursor.stats.requests <= (2 if connection.options.embedded else 3)
     for fetch in (cursor.fetchone, cursor.fetchall):
         with pytest.raises(InterfaceError, match="no rows"):
             fetch()

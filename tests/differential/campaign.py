@@ -39,10 +39,17 @@ class Campaign:
     """Run queries from one seed; ``strictness`` counts how they were compared."""
 
     def __init__(
-        self, seed: int, page_size: int | None = None, *, progress: bool = False, count_only: bool = False
+        self,
+        seed: int,
+        page_size: int | None = None,
+        *,
+        wide: bool = False,
+        progress: bool = False,
+        count_only: bool = False,
     ) -> None:
         self._seed = seed
         self._page_size = page_size
+        self._wide = wide
         self._progress = progress
         self._count_only = count_only
         self.strictness: Counter[str] = Counter()
@@ -66,7 +73,7 @@ class Campaign:
         self._run_world(first, range(number, number + 1))
 
     def _run_world(self, first: int, numbers: range) -> None:
-        world = World(self._seed * 1_000_003 + first, self._page_size)
+        world = World(self._seed * 1_000_003 + first, self._page_size, self._wide)
         try:
             for number in range(first, numbers.stop):
                 if number > first and Random(f"{self._seed} change {number}").random() < _CHANGES:

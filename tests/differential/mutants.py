@@ -65,9 +65,8 @@ MUTANTS = (
     Mutant(
         "LIMIT for each thread, OFFSET too",
         "scan.py",
-        "parts = (self._scope_rows(resource, reader, scope, selection) for scope in scopes)",
-        "parts = (islice(self._scope_rows(resource, reader, scope, selection), selection.skip, None)"
-        " for scope in scopes)",
+        "yield self._scope_rows(resource, reader, waiting.popleft(), selection, intent)",
+        "yield islice(self._scope_rows(resource, reader, waiting.popleft(), selection, intent), selection.skip, None)",
     ),
     Mutant(
         "collation ignored",
@@ -334,8 +333,8 @@ MUTANTS = (
     Mutant(
         "a listing of one run kept as the whole",
         "scan.py",
-        "        pager = Pager(\n            fetch,",
-        "        walk = Walk(walk.descending, walk.after)\n        pager = Pager(\n            fetch,",
+        "        means = Means(\n",
+        "        walk = Walk(walk.descending, walk.after)\n        means = Means(\n",
     ),
     Mutant(
         "rows with a value found in one column only",

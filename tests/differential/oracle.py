@@ -76,8 +76,9 @@ def compare(world: World, mode: str, select: Select, fetch: Fetch = fetch_all) -
         except Error as error:
             return judge_error(world, mode, select, names, expected, error)
         finally:
-            requests = cursor.stats.requests
             cursor.close()
+            world.settle(cursor)
+            requests = cursor.stats.requests
     if isinstance(expected, apsw.Error):
         return Verdict("refused", "accepted what SQLite refuses", str(expected))
     problem = judge_requests(world, mode, select, requests)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import NamedTuple
 
@@ -47,6 +47,14 @@ def test_random_queries_answer_like_a_plain_table(seed: int) -> None:
 def test_a_page_size_changes_no_answer(page_size: int) -> None:
     campaign = Campaign(200 + page_size, page_size)
     campaign.run(150)
+    assert not campaign.failures, campaign.report()
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 5])
+def test_side_by_side_answers_are_the_same(page_size: int, many: Callable[[int, int], int]) -> None:
+    """Over a socket, with eight requests in flight that are answered after random moments."""
+    campaign = Campaign(300 + page_size, page_size, wide=True)
+    campaign.run(many(150, 6_000))
     assert not campaign.failures, campaign.report()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
@@ -12,6 +13,7 @@ import apsw
 
 from messages_dbapi import functions
 from messages_dbapi.connection import Connection
+from messages_dbapi.cursor import Cursor
 from messages_dbapi.embedded.documents import Draft, Row
 from messages_dbapi.embedded.store import Page
 
@@ -51,6 +53,8 @@ class World:
 
     seed: int
     page_size: int | None = None
+    # Whether requests go side by side, over a socket, and are answered after random moments.
+    wide: bool = False
     service: Service = field(default_factory=Service)
     oracle: apsw.Connection = field(default_factory=lambda: apsw.Connection(":memory:"))
 
@@ -67,6 +71,9 @@ class World:
         self._local = list(_LOCAL)
         self._fill_oracle()
         self.connections = self._connect()
+        if self.wide:
+            pauses = Random(f"pauses {self.seed}")
+            self.service.on_seen = lambda seen: time.sleep(pauses.choice((0, 0, 0, 0.001, 0.003)))
 
     def close(self) -> None:
         """Close the service and all connections."""
@@ -74,6 +81,12 @@ class World:
             connection.close()
         self.oracle.close()
         self.service.close()
+
+    def settle(self, cursor: Cursor) -> None:
+        """Wait for requests of a statement that has ended, whose replies nobody needs any more."""
+        ends = time.monotonic() + 20 * self.wide
+        while time.monotonic() < ends and cursor.stats.requests != len(self.service.seen):
+            time.sleep(0.001)
 
     def _add_thread(self, thread: str, number: int) -> None:
         count = {"empty": 0, "one": 1}.get(thread) if thread in ("empty", "one") else self.random.randint(2, 14)
@@ -163,7 +176,8 @@ class World:
         self._insert_local()
         for mode, more in options.items():
             size = self.page_size or self.random.randint(1, 10)
-            connection = self.service.connect(page_size=size, missing_thread="skip", **more)
+            connect = self.service.connect_over_http if self.wide else self.service.connect
+            connection = connect(page_size=size, missing_thread="skip", **more)
             for sql, rows in self._local_statements:
                 connection.execute(sql) if not rows else connection.cursor().executemany(sql, rows)
             connection.execute("CREATE VIEW all_messages AS SELECT * FROM messages")
