@@ -21,6 +21,7 @@ from .creation import Creation
 from .crew import Crew
 from .errors import InterfaceError, NotSupportedError
 from .execution import Execution
+from .explanation import COLUMNS, Explanation
 from .milestones import Milestones
 from .options import Options
 from .program import Loop, loops
@@ -221,6 +222,11 @@ class Engine:
 
     def _loops(self, execution: Execution) -> dict[int, Loop]:
         """Look at SQLite's program for a statement under way: what it does with each of its scans."""
+        rows = self._program(execution)
+        return {} if rows is None else {loop.plan: loop for loop in loops(rows)}
+
+    def _program(self, execution: Execution) -> list[Any] | None:
+        """Give the rows of EXPLAIN for a statement under way; None where they are not those of its plans."""
         sql, values = execution.compiled
         trial = self._prepare(execution.text, Statement(), [])
         trial.demands = execution.demands
@@ -228,11 +234,11 @@ class Engine:
         try:
             rows = self._connection.execute(f"EXPLAIN {sql}", values, can_cache=False).fetchall()
         except UnicodeDecodeError:
-            return {}  # It shows the bytes of a BLOB in the statement as text.
+            return None  # It shows the bytes of a BLOB in the statement as text.
         finally:
             self._current = outer
         # Asked twice, SQLite asks for the same plans; else nothing is known.
-        return {loop.plan: loop for loop in loops(rows)} if trial.plans == execution.plans else {}
+        return rows if trial.plans == execution.plans else None
 
     def _scout(self, execution: Execution) -> dict[int, list[Scan]]:
         """Find the scans that a statement will repeat, by a run in which those give no rows.
@@ -354,7 +360,9 @@ class Engine:
 
     def _start(self, run: Run, sets: Iterable[Parameters | None]) -> None:
         text = run.execution.text
-        if text.target is not None:
+        if text.explained is not None:
+            self._explain(run, text.explained, sets)
+        elif text.target is not None:
             self._write(run, _DECLARED[text.target], sets)
         elif text.kind in ("INSERT", "UPDATE", "DELETE"):
             self._write_locally(run, sets)
@@ -382,6 +390,50 @@ class Engine:
             run.lastrowid = writing.ids[-1]
         if returned:
             self._give_back(run, returned, _pick(values, text.returning_parameters))
+
+    def _explain(self, run: Run, text: Text, sets: Iterable[Parameters | None]) -> None:
+        """Say what requests a statement would make, by a run in which its scans give no rows and nothing is sent."""
+        self._check_allowed(text)
+        for parameters in sets:
+            values, lists = bind(text.parameters, parameters)
+            trial = self._prepare(text, run.execution.statement, [])
+            trial.sightings = []
+            trial.begin(lists)
+            with self._being(trial):
+                is_whole = self._try(trial, values)
+                program = self._program(trial)
+            explanation = Explanation(trial, program, self._milestones, is_whole=is_whole)
+            run.show(COLUMNS, explanation.rows())
+            trial.let_go()
+
+    def _try(self, trial: Execution, values: Sequence[SQLValue]) -> bool:
+        """Run a statement that reads nothing; tell whether it came to its end.
+
+        An error after a scan that gave no rows may be for want of them, and is none of the statement's.
+        """
+        resource = _DECLARED.get(trial.text.target or "")
+        if resource is not None and trial.text.returning is not None:
+            self._describe(_returned(trial.text, resource), trial)
+        try:
+            if resource is None:
+                self._step_through(trial, values)
+            else:
+                self._evaluate(resource, trial, values)
+        except (errors.Error, apsw.Error):
+            trial.statement.check()
+            if not any(sighting.reads for sighting in trial.sightings or ()):
+                raise
+            return False
+        return True
+
+    def _step_through(self, trial: Execution, values: Sequence[SQLValue]) -> None:
+        trial.compiled = (trial.text.sql, _pick(values, trial.text.sql_parameters))
+        cursor = self._connection.cursor()
+        try:
+            for _ in persist(trial, partial(cursor.execute, *trial.compiled, can_cache=False)):
+                pass
+        finally:
+            cursor.close(True)
 
     def _check_constants(self, resource: Resource, text: Text, values: Sequence[SQLValue]) -> None:
         """Check what an UPDATE sets before it looks for rows, where that does not depend on the rows."""

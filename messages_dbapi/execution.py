@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
+from typing import NamedTuple
 
 from . import decode
 from .body import check_columns
@@ -28,6 +29,14 @@ _SCOUTED = 10_000
 _RESOURCES = {resource.name: resource for resource in RESOURCES}
 
 
+class Sighting(NamedTuple):
+    """A scan in a run that reads nothing: its plan, the scan (None: no row can meet it), and whether it would read."""
+
+    plan: int
+    scan: Scan | None
+    reads: bool
+
+
 @dataclass
 class Execution:
     """The state of one statement, from its first compilation to its last row."""
@@ -44,6 +53,8 @@ class Execution:
     # Runs the statement without the scans that are repeated, and gives those in order, by the same numbers.
     scout: Callable[[Execution], dict[int, list[Scan]]]
     plans: list[Plan] = field(default_factory=list)
+    # Of which resource each plan is.
+    sources: list[Resource] = field(default_factory=list)
     # The columns of each resource that the statement reads by name, as SQLite's authorizer reports them.
     reads: dict[str, set[str]] = field(default_factory=dict)
     # The columns of each resource that any of its scans uses.
@@ -66,6 +77,8 @@ class Execution:
     wanted: int = 0
     # The repeated scans, in a run that only looks for them.
     found: dict[int, list[Scan]] | None = None
+    # Every scan, in a run that reads nothing and only notes them.
+    sightings: list[Sighting] | None = None
     known_loops: dict[int, Loop] | None = None
     _scouted: dict[int, list[Scan]] | None = None
     _repeated: Counter[int] = field(default_factory=Counter)
@@ -116,6 +129,7 @@ class Execution:
 
     def _forget_plans(self) -> None:
         self.plans.clear()
+        self.sources.clear()
         self.known_loops = self._scouted = None
         self._repeated.clear()
         self._target_opened = False
@@ -127,6 +141,7 @@ class Execution:
     def let_go(self) -> None:
         """Keep nothing of what was read for the statement, which has ended."""
         self.plans.clear()
+        self.sources.clear()
         self.doomed.clear()
         self._renew_reading()
 
@@ -161,6 +176,10 @@ class Execution:
         if self.text.kind == "INSERT" and self.target is not None:
             # Rows that need no reading are checked one by one; of others, what can be is checked before.
             check_columns(self.target, self.text.columns)
+        if self.sightings is not None:
+            self._check_scopes(scan, is_target=is_target)
+            self.sight(plan, scan, reads=scan.selection.wanted != 0)
+            return iter(())
         if self._is_left_out(plan, scan):
             return iter(())
         if self._earlier:
@@ -172,6 +191,25 @@ class Execution:
         self._read_ahead(plan, scan, intent)
         scopes = self._open_scopes(scan.resource) if scan.scopes is None else scan.scopes
         return self.reading.rows(scan.resource, scan.reader, scopes, scan.selection, intent)
+
+    def sight(self, plan: int, scan: Scan | None, *, reads: bool) -> None:
+        """Note a scan, in a run that reads nothing."""
+        if self.sightings is None:
+            return
+        if len(self.sightings) >= _SCOUTED:
+            raise OperationalError("more scans are repeated than are looked for ahead")
+        self.sightings.append(Sighting(plan, scan, reads))
+
+    def _check_scopes(self, scan: Scan, *, is_target: bool) -> None:
+        """Raise ProgrammingError where nothing says which threads to read."""
+        if scan.resource.scope is None:
+            self._check_target(scan, is_target=is_target)
+        elif scan.scopes is None:
+            self._open_scopes(scan.resource)
+
+    def _check_target(self, scan: Scan, *, is_target: bool) -> None:
+        if is_target and scan.selection.keys is None:
+            raise ProgrammingError(_names_nothing_to_write(self.text.kind, scan.resource, scan.resource.key))
 
     def _is_left_out(self, plan: int, scan: Scan) -> bool:
         """Note a repeated scan, where the run is made to find them."""
@@ -207,13 +245,12 @@ class Execution:
     def _unscoped_rows(self, scan: Scan, intent: Intent, *, is_target: bool) -> Iterator[Row]:
         """Deliver rows of the one listing that the resource has, or single ones where it cannot be listed."""
         resource, reader, _, selection = scan
-        if is_target and selection.keys is None:
-            raise ProgrammingError(_names_nothing_to_write(self.text.kind, resource, resource.key))
+        self._check_target(scan, is_target=is_target)
         rows = self.reading.rows(resource, reader, (None,), selection, intent)
         try:
             first = next(rows, None)
         except NotSupportedError:
-            if not self._has_default_scope:
+            if not self.has_default_scope:
                 raise
             keyed = replace(selection, keys=frozenset(self.default_scope()))
             rows = self.reading.rows(resource, reader, (None,), keyed, intent)
@@ -223,9 +260,9 @@ class Execution:
     def _open_scopes(self, resource: Resource) -> Iterable[str]:
         if self.text.kind in ("UPDATE", "DELETE") and self.text.target == resource.name:
             raise ProgrammingError(_names_nothing_to_write(self.text.kind, resource, resource.scope or ""))
-        if self._has_default_scope and self.text.hides_threads:
+        if self.has_default_scope and self.text.hides_threads:
             raise ProgrammingError(_hidden_threads(resource))
-        if self._has_default_scope:
+        if self.has_default_scope:
             return self.default_scope()
         if self.options.unscoped == "scan":
             return self._every_thread()
@@ -236,7 +273,8 @@ class Execution:
         return (row[KEY] for row in self.reading.rows(THREADS, reader, (None,), Selection()))
 
     @property
-    def _has_default_scope(self) -> bool:
+    def has_default_scope(self) -> bool:
+        """Tell whether the connection says which threads to read where a statement names none."""
         return bool(self.options.thread_id) or self.options.threads is not None
 
 

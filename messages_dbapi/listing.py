@@ -87,6 +87,11 @@ class Listing:
         return self._walker.pages
 
     @property
+    def count(self) -> int:
+        """Count the rows that came."""
+        return self._count
+
+    @property
     def milestones(self) -> Sequence[str]:
         """Give the keys of a complete listing from which its pages can be asked for side by side, oldest first."""
         keys = self._milestones[: -1 if self._count % self._page_size == 0 else None]

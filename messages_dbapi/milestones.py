@@ -17,6 +17,7 @@ class Milestones:
         self._most = most
         self._count = 0
         self._keys: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._rows: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def of(self, scope: str) -> tuple[str, ...]:
@@ -27,14 +28,22 @@ class Milestones:
             self._keys.move_to_end(scope)
             return self._keys[scope]
 
-    def note(self, scope: str, keys: Sequence[str]) -> None:
-        """Remember the keys of a scope, oldest first, in the place of those known before."""
+    def rows(self, scope: str) -> int | None:
+        """Give how many rows a scope had when keys of it were noted; None where there are none."""
+        with self._lock:
+            return self._rows.get(scope)
+
+    def note(self, scope: str, keys: Sequence[str], rows: int) -> None:
+        """Remember the keys of a scope, oldest first, and how many rows it has, in the place of those known before."""
         with self._lock:
             self._count -= len(self._keys.pop(scope, ()))
+            self._rows.pop(scope, None)
             if not keys or len(keys) > self._most:
                 return
             self._keys[scope] = tuple(keys)
+            self._rows[scope] = rows
             self._count += len(keys)
             while self._count > self._most:
-                _, forgotten = self._keys.popitem(last=False)
+                name, forgotten = self._keys.popitem(last=False)
+                del self._rows[name]
                 self._count -= len(forgotten)

@@ -16,6 +16,10 @@ JUMPS = {
 }
 
 
+# Where the numbers of the plans begin: SQLite's own virtual tables, such as json_each, give theirs small ones.
+FIRST_PLAN = 1 << 20
+
+
 class Loop(NamedTuple):
     """One scan of a virtual table: the number of its plan, and what the program does in it.
 
@@ -55,12 +59,15 @@ def loops(explained: Iterable[Sequence[Any]]) -> list[Loop]:
     around = [span for span in map(_loop_of, steps) if span is not None]
     found = []
     for address, span in spans.items():
+        plan = _plan_number(steps, address)
+        if plan < 0:
+            continue
         body = steps[span.first : span.last]
         # What a coroutine gives, another loop may take a part of.
         yields = any(step.opcode == "Yield" for step in body)
         found.append(
             Loop(
-                _plan_number(steps, address),
+                plan,
                 not _leaves(steps, span) and not (yields and _is_cut_short(steps, around)),
                 yields or any(step.opcode == "ResultRow" for step in body),
                 _repeats(steps, address, around),
@@ -113,5 +120,99 @@ def _plan_number(steps: Sequence[_Step], address: int) -> int:
     place = steps[address].p3
     for step in reversed(steps[:address]):
         if step.opcode == "Integer" and step.p2 == place:
-            return step.p1
+            return step.p1 - FIRST_PLAN
     return -1
+
+
+# Instructions that put a value of the text or of a parameter into the register of their second operand.
+_CONSTANTS = {"String8", "Integer", "Int64", "Real", "Variable", "Null", "Blob"}
+# Of these the first operands are no registers, or are registers that stay as they are.
+_KEEPING = {"VOpen", "OpenRead", "OpenEphemeral", "Once", "BeginSubrtn", "Rewind", "IsNull", "Goto", "VFilter", "VNext"}
+# Instructions that pass over a row.
+_PASSING = JUMPS - {"VFilter", "VNext", "Next", "Prev", "Rewind", "Last", "Goto", "Once", "SorterNext", "SorterSort"}
+_CHORES = {
+    "AggStep": "aggregates",
+    "SorterSort": "sorts",
+    "Sort": "sorts",
+    "DecrJumpZero": "stops after so many rows",
+}
+
+
+class Place(NamedTuple):
+    """Where a scan stands in the program.
+
+    ``certain``: every run comes to it. ``nested``: a run may come to it again and again. ``circles``: what it gives
+    may lead to further runs of it. ``filters``: some of its rows are passed over. ``constant``: what it is given
+    stands in the statement or its parameters; ``local``: or in rows of local tables.
+    """
+
+    certain: bool
+    nested: bool
+    circles: bool
+    filters: bool
+    constant: bool
+    local: bool
+
+
+def places(explained: Iterable[Sequence[Any]]) -> dict[int, Place]:
+    """Read the rows of EXPLAIN: where its scans stand, in the order in which they are come to, by their plans."""
+    steps = [_Step(*row[:5]) for row in explained]
+    filtering = {step.address: _span(steps, step) for step in steps if step.opcode == "VFilter"}
+    found = {_plan_number(steps, address): _place(steps, address, span) for address, span in filtering.items()}
+    return {plan: place for plan, place in found.items() if plan >= 0}
+
+
+def _place(steps: Sequence[_Step], address: int, span: _Span) -> Place:
+    # The last one comes back from what Init jumps to.
+    jumps = [step for step in steps[:-1] if step.opcode in JUMPS and step.opcode != "Once"]
+    origins = [_origin(steps, address, register) for register in _arguments(steps, address)]
+    return Place(
+        certain=not any(step.address < address < target for step in jumps for target in _targets(step)),
+        nested=any(target <= address < step.address for step in jumps for target in _targets(step)),
+        circles=any(step.opcode == "Goto" and step.p2 <= address < step.address for step in jumps),
+        filters=any(step.opcode in _PASSING and step.p2 == span.last for step in steps[span.first : span.last]),
+        constant=all(origin == "constant" for origin in origins),
+        local=all(origin is not None for origin in origins),
+    )
+
+
+def _arguments(steps: Sequence[_Step], address: int) -> range:
+    """Give the registers with the values of a scan's terms."""
+    first = steps[address].p3 + 2
+    for step in reversed(steps[:address]):
+        if step.opcode == "Integer" and step.p2 == first - 1:
+            return range(first, first + step.p1)
+    raise ValueError(f"the scan at {address} has no number of terms")
+
+
+def _origin(steps: Sequence[_Step], address: int, register: int) -> str | None:
+    """Tell where the value in a register comes from: the statement, a local table; None where it is not known."""
+    for step in reversed(steps[:address]):
+        if step.opcode in _CONSTANTS:
+            if step.p2 == register:
+                return "constant"
+        elif step.opcode == "Column":
+            if step.p3 == register:
+                return "local" if any(s.opcode == "OpenRead" and s.p1 == step.p1 for s in steps) else None
+        elif step.opcode == "VInitIn":
+            if step.p2 == register:
+                return "constant" if _is_constant_list(steps, step.p1) else None
+        elif step.opcode not in _KEEPING and register in (step.p1, step.p2, step.p3):
+            return None
+    return None
+
+
+def _is_constant_list(steps: Sequence[_Step], cursor: int) -> bool:
+    """Tell whether the values of an IN stand in the statement, or in its parameters."""
+    inserts = [step for step in steps if step.opcode == "IdxInsert" and step.p1 == cursor]
+    return bool(inserts) and all(_is_constant_record(steps, step) for step in inserts)
+
+
+def _is_constant_record(steps: Sequence[_Step], insert: _Step) -> bool:
+    made = steps[insert.address - 1]
+    return made.opcode == "MakeRecord" and made.p2 == 1 and _origin(steps, made.address, made.p1) == "constant"
+
+
+def chores(explained: Iterable[Sequence[Any]]) -> list[str]:
+    """Read the rows of EXPLAIN: what the program does with all the rows together."""
+    return list(dict.fromkeys(_CHORES[row[1]] for row in explained if row[1] in _CHORES))

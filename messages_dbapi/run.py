@@ -62,6 +62,11 @@ class Run:
             cursor.exec_trace = None
         self._rows = map(self._with_moments, rows) if self._moments else iter(rows)
 
+    def show(self, columns: tuple[Column, ...], rows: list[Row]) -> None:
+        """Give rows that no statement of SQLite's gives."""
+        self.description = columns
+        self._rows = iter(rows)
+
     def _with_moments(self, row: Row) -> Row:
         values = list(row)
         for place in self._moments:

@@ -31,7 +31,7 @@ Message = tuple[type[errors.Warning], errors.Warning]
 # Rows of one statement are kept, as bytes received, so that a second scan makes no further requests.
 _KEPT_BYTES = 12 << 20
 # So many single rows of one scope are asked for one by one; beyond, its listing is read alongside.
-_SINGLE_READS = 8
+SINGLE_READS = 8
 # Scopes that are read ahead of the one at hand, as multiple of the requests in flight.
 SCOPES_AHEAD = 4
 
@@ -194,7 +194,7 @@ class Reading:
         """Begin to read scopes that will be needed, as far as is known that they will."""
         if self._crew.is_alone:
             return
-        walk = _walk_for(selection)
+        walk = walk_for(selection)
         need = selection.need(walk)
         limit = None
         if not intent.is_whole() or need is not None or selection.is_bounded:
@@ -211,7 +211,7 @@ class Reading:
         if selection.is_keyed:
             rows = self._single_rows(resource, reader, scope, selection.keys or frozenset())
             return iter(sorted(filter(partial(_matches, selection), rows), key=_time, reverse=selection.descending))
-        walk = _walk_for(selection)
+        walk = walk_for(selection)
         # Chained, not yielded row by row: a row passes no frame of Python on its way.
         rows = chain.from_iterable(self._walked(resource, reader, scope, walk, selection, intent))
         if walk.descending == selection.descending:
@@ -238,7 +238,7 @@ class Reading:
         if listing.missing:
             self._report_missing(resource, scope)
         elif listing.complete and self._has_milestones(scope, walk, selection.page_size):
-            self._milestones.note(scope or "", listing.milestones)
+            self._milestones.note(scope or "", listing.milestones, listing.count)
 
     def _listed(self, listing: Listing, walk: Walk, selection: Selection, intent: Intent) -> Iterator[Row]:
         if listing.complete and listing.scans and selection.equals:
@@ -385,7 +385,7 @@ class Reading:
         if self._crew.is_alone or any((resource.name, scope, reader, walk) in self._listings for walk in walks):
             return
         names = ((resource.name, scope, key, reader) for key in sorted(keys))
-        free = max(0, _SINGLE_READS - self._single_reads.get((resource.name, scope), 0))
+        free = max(0, SINGLE_READS - self._single_reads.get((resource.name, scope), 0))
         for name in islice((name for name in names if name not in self._single), free):
             if name not in self._single_jobs:
                 ask = partial(self._calls.get, resource, scope, name[2], reader, self._statement)
@@ -414,11 +414,11 @@ class Reading:
             (resource.name, scope, reader, Walk(descending=True))
         )
         reads = self._single_reads.get((resource.name, scope), 0)
-        if reads < _SINGLE_READS or scope is None:
+        if reads < SINGLE_READS or scope is None:
             return listing
         listing = listing or self._open(resource, reader, scope, walk)
         listing.scans += 1
-        if not listing.complete and listing.pages <= reads - _SINGLE_READS:
+        if not listing.complete and listing.pages <= reads - SINGLE_READS:
             listing.request()
         return listing
 
@@ -439,7 +439,7 @@ class Reading:
         self._statement.count(threads_missing=1)
 
 
-def _walk_for(selection: Selection) -> Walk:
+def walk_for(selection: Selection) -> Walk:
     """Choose the way that reaches the wanted rows with the fewest pages."""
     if selection.after is not None:
         filters = () if selection.before is not None else selection.filters

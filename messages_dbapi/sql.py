@@ -72,7 +72,8 @@ class Text:
     ``UPSERT`` for an ON CONFLICT clause. With a target, a RETURNING clause is cut off ``sql``, and
     ``returning`` is its list; a column in it is qualified by the target's bare name or its alias, if at
     all. An EXPLAIN has kind ``EXPLAIN`` and none of these, but RETURNING is cut off in it as well.
-    ``savepoint`` is the name that SAVEPOINT, RELEASE or ROLLBACK TO gives.
+    ``savepoint`` is the name that SAVEPOINT, RELEASE or ROLLBACK TO gives. ``explained`` is the statement that an
+    EXPLAIN REQUESTS is about, which has nothing for SQLite itself.
 
     ``parameters`` are those of the statement as the user wrote it, the first being SQLite's number 1:
     the name of each (without its ``:``, ``@`` or ``$``), or None for ``?`` and ``?NNN`` (and for a number
@@ -98,6 +99,7 @@ class Text:
     constants: tuple[Constant, ...] = ()
     hides_threads: bool = False
     savepoint: str | None = None
+    explained: Text | None = None
 
 
 def analyse(operation: str) -> Text:
@@ -125,12 +127,18 @@ def _analyse(operation: str) -> Text:
         raise _too_many(pieces)
     _check_end(operation, every[-1])
     _check_depth(operation, every)
-    everything = meaningful(pieces[0])
+    return _text_of(pieces[0])
+
+
+def _text_of(piece: Sequence[Token]) -> Text:
+    everything = meaningful(piece)
+    if [token.keyword for token in everything[:2]] == ["EXPLAIN", "REQUESTS"]:
+        return _explaining([token for token in piece if token.position > everything[1].position])
     tokens = _without_explain(everything)
     ddl.check(tokens)
     target = _find_target(tokens)
     place = None if target is None else _find_returning(tokens)
-    text = _keep(pieces[0], everything, tokens) if place is None else _cut(pieces[0], everything, tokens[place])
+    text = _keep(piece, everything, tokens) if place is None else _cut(piece, everything, tokens[place])
     if len(tokens) < len(everything):
         return replace(text, kind="EXPLAIN", verb="EXPLAIN", explain=True, returning=None, returning_parameters=())
     verb = _verb(Reader(tokens))
@@ -148,6 +156,17 @@ def _analyse(operation: str) -> Text:
         columns=target.columns,
         constants=constants,
     )
+
+
+def _explaining(piece: Sequence[Token]) -> Text:
+    """Give the text of an EXPLAIN REQUESTS, by what stands behind it."""
+    explained = _text_of(piece) if meaningful(piece) else None
+    if explained is None or (explained.kind != "SELECT" and explained.target is None):
+        raise ProgrammingError(
+            "EXPLAIN REQUESTS takes a SELECT, or an INSERT, UPDATE or DELETE on the service; of any other statement "
+            "explain the SELECT in it"
+        )
+    return Text(sql="", kind="EXPLAIN", verb="EXPLAIN", parameters=explained.parameters, explained=explained)
 
 
 _analyse_once = lru_cache(_CACHED_STATEMENTS)(_analyse)

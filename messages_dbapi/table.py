@@ -12,6 +12,7 @@ from .decode import KEY, SCOPE, Reader
 from .errors import InternalError, NotSupportedError
 from .execution import Execution
 from .plan import ALL_COLUMNS, Plan, Planner, column_names, misuse_of
+from .program import FIRST_PLAN
 from .resources import SCHEMA, Field, FieldType, Hidden, Resource, Verb
 from .scan import Scan
 from .seal import KEY_COLUMN
@@ -103,8 +104,9 @@ class Table:
         plan = self._planner.plan(info, used, execution.demands)
         if plan is None:
             return False
-        info.idxNum = len(execution.plans)
+        info.idxNum = FIRST_PLAN + len(execution.plans)
         execution.plans.append(plan)
+        execution.sources.append(self.resource)
         return True
 
     def _used(self, info: apsw.IndexInfo, execution: Execution) -> frozenset[str]:
@@ -182,12 +184,15 @@ class Cursor:
 
     def Filter(self, number: int, name: str | None, arguments: tuple[SQLValue, ...]) -> None:  # noqa: N802  # APSW's name
         """Begin the scan anew with the values of the plan's terms."""
+        number -= FIRST_PLAN
         plan = self._execution.plans[number]
         self._is_target |= plan.is_update
         reader = self._reader = decode.reader(self._table.resource, self._decoded(plan))
         self._places = [reader.position.get(decode.held_as(self._table.resource, name)) for name in self._table.names]
         values = bind(self._table.resource, plan, arguments, reader.position, self._table.host.as_text)
         self._parameters = {} if values is None else values.parameters
+        if values is None:
+            self._execution.sight(number, None, reads=False)
         self._rows = iter(()) if values is None else self._found(number, reader, values)
         self.Next()
 
@@ -203,6 +208,8 @@ class Cursor:
         if self._needs_only_keys(plan) and values.selection.keys is not None:
             scopes = [None] if resource.scope is None else values.scopes
             if scopes is not None:
+                scan = Scan(resource, reader, values.scopes, values.selection)
+                self._execution.sight(number, scan, reads=False)
                 return iter([(key, None, scope) for scope in scopes for key in sorted(values.selection.keys)])
         scan = Scan(resource, reader, values.scopes, values.selection)
         return self._execution.rows(number, scan, is_target=self._is_target)

@@ -53,6 +53,11 @@ class Writing:
         """Tell how many rows wait to be sent."""
         return len(self._pending)
 
+    @property
+    def scopes(self) -> set[str | None]:
+        """Name the threads of the rows that wait to be sent."""
+        return {write.scope for write in self._pending}
+
     def add(self, write: Write) -> None:
         """Take a write in; nothing is sent before ``send``."""
         self._pending.append(write)

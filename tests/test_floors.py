@@ -26,8 +26,8 @@ FLOORS = (
     "creation",
     "scan writing",
     "plan",
-    "selection execution",
-    "table run",
+    "selection execution forecast",
+    "table run explanation",
     "engine",
     "cursor",
     "connection",
@@ -51,7 +51,7 @@ EMBEDDED_FLOORS = (
 SHARED = {"errors", "resources"}
 
 LIBRARIES = {
-    "apsw": "__init__ engine functions plan run seal selection sharing table translation "
+    "apsw": "__init__ engine explanation functions plan run seal selection sharing table translation "
     "embedded.database embedded.listing embedded.store",
     "msgspec": "decode",
     "requests": "client exchange fault session embedded.transport",
