@@ -79,10 +79,12 @@ class Calls:
             if query.after is not None and self._lacks_only(query.after, scope, reply, statement):
                 raise self._unknown_key(resource, query.after, reply)
             self.confirm(reply, statement, scope)
+            statement.replied()
             return reply
         with self._reading(resource, scope, reply):
             page = reader.page(reply.body, scope)
         statement.count(pages=1, rows_received=len(page.rows))
+        statement.replied()
         return Listed(page, reply.date, asked)
 
     def _lacks_only(self, key: str, scope: str | None, reply: Reply, statement: Statement) -> bool:
@@ -129,13 +131,17 @@ class Calls:
         except DataError as error:
             if not _is_about(error, key, resource.key, resource.key_parameter):
                 raise
+            statement.replied()
             return None
         if reply.status == 404:
             self.confirm(reply, statement, key, scope)
+            statement.replied()
             return None
         statement.count(rows_received=1)
         with self._reading(resource, scope, reply):
-            return reader.row(reply.body, scope)
+            row = reader.row(reply.body, scope)
+        statement.replied()
+        return row
 
     def modify(
         self, resource: Resource, scope: str | None, key: str, body: bytes, reader: Reader, statement: Statement

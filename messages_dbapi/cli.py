@@ -16,6 +16,7 @@ from typing import TextIO
 
 from . import arguments, demo, errors
 from .arguments import Query, Script
+from .bar import Bar
 from .connection import Connection, open_connection
 from .cursor import Cursor
 from .destination import Destination, default_store, read_text, url_of_store
@@ -24,6 +25,7 @@ from .embedded.store import StoreError
 from .errors import Error, InterfaceError
 from .printing import PRINTERS, Result, visible
 from .sql import split
+from .statement import Progress
 
 # As a shell reports a program that Ctrl-C or a closed pipe has ended.
 _INTERRUPTED = 130
@@ -111,19 +113,20 @@ def _read(script: Script) -> str:
     return read_text(script.file, "SQL") if script.text is None else script.text
 
 
-def _connect(destination: Destination) -> Connection:
+def _connect(destination: Destination, progress: Progress | None = None) -> Connection:
     if not destination.is_named(os.environ):
         store = default_store()
         _say(f"no URL, so the store is {store}")
         destination = replace(destination, url=url_of_store(store))
-    return open_connection(destination.resolve())
+    return open_connection(replace(destination.resolve(), progress=progress))
 
 
 def _execute_all(query: Query, statements: Sequence[str]) -> int:
     """Run the statements in order, as far as the first that fails."""
-    with contextlib.closing(_connect(query.destination)) as connection:
+    bar = Bar(sys.stderr)
+    with contextlib.closing(_connect(query.destination, bar if bar.is_wanted else None)) as connection:
         connection.autocommit = True
-        output = _Output(query.format)
+        output = _Output(query.format, bar)
         for number, statement in enumerate(statements, 1):
             try:
                 output.execute(connection, statement)
@@ -138,17 +141,20 @@ def _execute_all(query: Query, statements: Sequence[str]) -> int:
 class _Output:
     """Print what statements answer, one after the other, in one format."""
 
-    def __init__(self, form: str) -> None:
+    def __init__(self, form: str, bar: Bar) -> None:
+        self._bar = bar
         self._print = PRINTERS[form]
         self._separator = "\n" if form == "table" else ""
         self._printed = False
 
     def execute(self, connection: Connection, statement: str) -> None:
         """Run a statement; its rows go to standard output, and how many there are to standard error."""
-        with connection.execute(statement) as cursor:
+        with self._bar.statement(), connection.cursor() as cursor:
+            with self._bar.waiting():
+                cursor.execute(statement)
             count = cursor.rowcount
             if cursor.description is not None:
-                count = self._print_rows(Result(cursor.description, _rows(cursor)))
+                count = self._print_rows(Result(cursor.description, self._rows(cursor)))
             sys.stdout.flush()
             _say(_outcome(count, cursor.lastrowid))
 
@@ -157,10 +163,13 @@ class _Output:
         self._printed = True
         return self._print(result, sys.stdout, _terminal_width(sys.stdout))
 
-
-def _rows(cursor: Cursor) -> Iterator[tuple[object, ...]]:
-    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
-        yield from rows
+    def _rows(self, cursor: Cursor) -> Iterator[tuple[object, ...]]:
+        while True:
+            with self._bar.waiting():
+                rows = cursor.fetchmany(_ROWS_AT_ONCE)
+            if not rows:
+                return
+            yield from rows
 
 
 def _outcome(count: int, made: str | int | None) -> str:

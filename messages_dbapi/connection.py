@@ -151,7 +151,7 @@ class Connection:
 
     def new_statement(self) -> Statement:
         """Make the bounds of one statement from the options."""
-        return Statement(self.options.deadline, self.options.max_requests)
+        return Statement(self.options.deadline, self.options.max_requests, self.options.progress)
 
     def forget(self, cursor: Cursor) -> None:
         """Let go of a cursor that was closed."""
@@ -224,6 +224,7 @@ def connect(
     local: str | os.PathLike[str] | None = None,
     attach: Mapping[str, str | os.PathLike[str]] | None = None,
     allow_insecure: bool | None = None,
+    progress: Callable[[int, int, int | None], object] | None = None,
     **unknown: Never,
 ) -> Connection:
     """Open a connection; nothing is requested before the first statement.

@@ -22,6 +22,7 @@ from .crew import Crew
 from .errors import InterfaceError, NotSupportedError
 from .execution import Execution
 from .explanation import COLUMNS, Explanation
+from .forecast import Forecaster
 from .milestones import Milestones
 from .options import Options
 from .program import Loop, loops
@@ -199,6 +200,8 @@ class Engine:
             self._check_allowed(text)
             with _reporting(run.execution), run.timed(), self.stepping(run.execution):
                 self._start(run, sets)
+        if run.description is None:
+            statement.finish()
         return run
 
     def _prepare(self, text: Text, statement: Statement, messages: list[Message]) -> Execution:
@@ -218,7 +221,18 @@ class Engine:
 
         writing = Writing(self._calls, self._creation, statement, self._options.concurrency)
         default_scope = lru_cache(1)(self._default_scope)
-        return Execution(text, statement, new_reading, writing, self._options, default_scope, self._loops, self._scout)
+        forecaster = Forecaster(self._options, self._milestones)
+        return Execution(
+            text,
+            statement,
+            new_reading,
+            writing,
+            self._options,
+            default_scope,
+            self._loops,
+            self._scout,
+            forecaster,
+        )
 
     def _loops(self, execution: Execution) -> dict[int, Loop]:
         """Look at SQLite's program for a statement under way: what it does with each of its scans."""
@@ -402,7 +416,7 @@ class Engine:
             with self._being(trial):
                 is_whole = self._try(trial, values)
                 program = self._program(trial)
-            explanation = Explanation(trial, program, self._milestones, is_whole=is_whole)
+            explanation = Explanation(trial, program, is_whole=is_whole)
             run.show(COLUMNS, explanation.rows())
             trial.let_go()
 

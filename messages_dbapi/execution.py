@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 from itertools import chain
+from operator import add
 from typing import NamedTuple
 
 from . import decode
 from .body import check_columns
 from .decode import KEY, Reader
 from .errors import NotSupportedError, OperationalError, ProgrammingError
+from .forecast import NONE, Forecaster
 from .listing import Intent
 from .options import Options
 from .plan import Demands, Plan
@@ -52,6 +54,7 @@ class Execution:
     loops: Callable[[Execution], dict[int, Loop]]
     # Runs the statement without the scans that are repeated, and gives those in order, by the same numbers.
     scout: Callable[[Execution], dict[int, list[Scan]]]
+    forecaster: Forecaster
     plans: list[Plan] = field(default_factory=list)
     # Of which resource each plan is.
     sources: list[Resource] = field(default_factory=list)
@@ -190,6 +193,8 @@ class Execution:
             return self._unscoped_rows(scan, intent, is_target=is_target)
         self._read_ahead(plan, scan, intent)
         scopes = self._open_scopes(scan.resource) if scan.scopes is None else scan.scopes
+        if self.statement.tells and isinstance(scopes, Sequence):
+            self._expect(plan, scan, scopes)
         return self.reading.rows(scan.resource, scan.reader, scopes, scan.selection, intent)
 
     def sight(self, plan: int, scan: Scan | None, *, reads: bool) -> None:
@@ -210,6 +215,15 @@ class Execution:
     def _check_target(self, scan: Scan, *, is_target: bool) -> None:
         if is_target and scan.selection.keys is None:
             raise ProgrammingError(_names_nothing_to_write(self.text.kind, scan.resource, scan.resource.key))
+
+    def _expect(self, plan: int, scan: Scan, scopes: Sequence[str]) -> None:
+        """Note how many requests a statement will make that has one scan, where that is known exactly."""
+        loop = self._loop(plan)
+        if loop is None or not (loop.alone and loop.runs_out) or self.target is not None:
+            return
+        least, most = reduce(add, (self.forecaster.of(scan, scope) for scope in scopes), NONE)
+        if least == most:
+            self.statement.expect(least)
 
     def _is_left_out(self, plan: int, scan: Scan) -> bool:
         """Note a repeated scan, where the run is made to find them."""

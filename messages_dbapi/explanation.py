@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from .execution import Execution, Sighting
-from .forecast import NONE, Bounds, Forecaster
-from .milestones import Milestones
+from .forecast import NONE, Bounds
 from .plan import LIMIT, OFFSET, Plan, Term
 from .program import Loop, Place, chores, loops, places
 from .resources import Resource
@@ -54,11 +53,9 @@ class Explanation:
     its end. What a scan was given counts where it cannot depend on the rows that were not there.
     """
 
-    def __init__(
-        self, trial: Execution, program: Sequence[Sequence[Any]] | None, milestones: Milestones, *, is_whole: bool
-    ) -> None:
+    def __init__(self, trial: Execution, program: Sequence[Sequence[Any]] | None, *, is_whole: bool) -> None:
         self._trial = trial
-        self._forecaster = Forecaster(trial.options, milestones)
+        self._forecaster = trial.forecaster
         self._is_whole = is_whole
         self._sightings = trial.sightings or []
         reading = (place for place, sighting in enumerate(self._sightings) if sighting.reads)

@@ -16,6 +16,7 @@ from .errors import InterfaceError
 from .resources import PAGE_SIZE
 from .scope import FileSource, ThreadSource, parse_source
 from .secrecy import forgetting
+from .statement import Progress
 from .values import Pairs, Reader
 
 
@@ -54,6 +55,7 @@ class Options:
     local: str | None
     attach: Pairs
     allow_insecure: bool
+    progress: Progress | None = field(repr=False)
 
     @property
     def embedded(self) -> bool:
@@ -135,6 +137,7 @@ OPTIONS = (
         "attach", values.pairs(values.attached, str.lower), (), "other SQLite files by schema name", "pairs", str.lower
     ),
     Option("allow_insecure", values.switch, False, "permit plain http to another machine"),
+    Option("progress", values.progress, None, "a function that is told how far a statement is", "argument"),
 )
 OPTION_NAMES = tuple(option.name for option in OPTIONS)
 
@@ -260,7 +263,8 @@ def _collect_pair(collected: dict[str, Any], name: str, rest: str, value: str) -
 
 
 def _refuse_argument(_collected: dict[str, Any], name: str, _rest: str, _value: str) -> None:
-    raise InterfaceError(f"option {name} cannot stand in the query of a URL: write messages://:KEY@host/base/path")
+    instead = "pass it to connect()" if name == "progress" else "write messages://:KEY@host/base/path"
+    raise InterfaceError(f"option {name} cannot stand in the query of a URL: {instead}")
 
 
 _COLLECT: dict[Form, Callable[[dict[str, Any], str, str, str], None]] = {

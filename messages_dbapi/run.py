@@ -15,6 +15,7 @@ from .errors import Error, OperationalError
 from .execution import Execution
 from .resources import RESOURCES
 from .seal import RETURNED_PREFIX
+from .statement import Statement
 from .timestamps import moment
 from .types import Column, Row, SQLValue
 
@@ -96,14 +97,18 @@ class Run:
         with self.timed(), self._stepping(self.execution):
             rows = list(islice(self._rows, count))
         self.execution.statement.stats.rows_returned += len(rows)
+        if count is None or len(rows) < count:
+            self.execution.statement.finish()
         return rows
 
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Count the time that passes, and keep an error for every later fetch."""
-        self.execution.statement.stats.start()
+        statement = self.execution.statement
+        statement.stats.start()
         try:
-            yield
+            with _raising_what_was_raised(statement):
+                yield
         except Error as error:
             self._failure = error
             self._abandon()
@@ -113,7 +118,7 @@ class Run:
             self._abandon()
             raise
         finally:
-            self.execution.statement.stats.stop()
+            statement.stats.stop()
 
     def _abandon(self) -> None:
         """End what goes on ahead in other threads."""
@@ -123,6 +128,7 @@ class Run:
     def close(self) -> None:
         """Let go of the rows that were not fetched."""
         self._abandon()
+        self.execution.statement.finish()
         self._failure = None
         self._rows = iter(())
         cursor, self._cursor = self._cursor, None
@@ -138,6 +144,19 @@ class Run:
         self._abandon()
         if self._cursor is not None:
             self._opened.discard(self._cursor)
+
+
+@contextmanager
+def _raising_what_was_raised(statement: Statement) -> Iterator[None]:
+    """Raise what the function raised that was told of the progress, whatever it has led to."""
+    try:
+        yield
+    except BaseException as error:
+        if statement.raised is None or statement.raised is error:
+            raise
+        raise statement.raised from None
+    if statement.raised is not None:
+        raise statement.raised
 
 
 def persist(execution: Execution, run: Callable[[], _T]) -> _T:

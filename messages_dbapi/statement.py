@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from .errors import OperationalError
 
 Wake = Callable[[], None]
+# Takes the requests that are done, the rows so far, and the requests that are expected, or None.
+Progress = Callable[[int, int, int | None], object]
 
 
 @dataclass
@@ -49,7 +51,9 @@ class Stats:
 class Statement:
     """Bound one statement: ``deadline`` seconds in all, ``max_requests`` requests, until cancelled."""
 
-    def __init__(self, deadline: float | None = None, max_requests: int | None = None) -> None:
+    def __init__(
+        self, deadline: float | None = None, max_requests: int | None = None, progress: Progress | None = None
+    ) -> None:
         self.stats = Stats()
         self._ends = None if deadline is None else time.monotonic() + deadline
         self._deadline = deadline
@@ -58,6 +62,13 @@ class Statement:
         # Re-entrant, for a signal handler may call cancel() in the thread that holds it.
         self._lock = threading.RLock()
         self._wakes: list[Wake] = []
+        # Held while the function is called.
+        self._telling = threading.RLock()
+        self._progress = progress
+        self._replies = 0
+        self._expected: int | None = None
+        # What the function raised: it ends the statement, and comes out as it is.
+        self.raised: BaseException | None = None
 
     def cancel(self) -> None:
         """End the statement from any thread: what blocks is woken, and its next step raises OperationalError."""
@@ -136,6 +147,38 @@ class Statement:
             stats.retries += retries
             stats.threads_missing += threads_missing
             stats.bytes_received += bytes_received
+
+    @property
+    def tells(self) -> bool:
+        """Tell whether somebody wants to know how far it is."""
+        return self._progress is not None
+
+    def expect(self, replies: int) -> None:
+        """Note how many replies are still to come."""
+        with self._telling:
+            self._expected = self._replies + replies
+
+    def replied(self) -> None:
+        """Tell of a reply that was read, from any thread; not once the statement has ended."""
+        if self._progress is None:
+            return
+        with self._telling:
+            if self._progress is None or self._cancelled.is_set():
+                return
+            self._replies += 1
+            expected = None if self._expected is None else max(self._expected, self._replies)
+            try:
+                self._progress(self._replies, self.stats.rows_received, expected)
+            except BaseException as error:
+                self.raised, self._progress = error, None
+                self.cancel()
+                raise
+
+    def finish(self) -> None:
+        """Tell nobody anything from now on; a call that is under way is waited for."""
+        if self._progress is not None:
+            with self._telling:
+                self._progress = None
 
     def wait(self, seconds: float) -> None:
         """Sleep, but raise OperationalError as soon as the statement is cancelled or its time is up."""

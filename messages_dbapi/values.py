@@ -16,6 +16,7 @@ from .address import Address, parse_base_url
 from .credentials import Key, check_key
 from .resources import MESSAGES, SCHEMA, SHORT_SCHEMA
 from .scope import absolute_path, problem_of_id
+from .statement import Progress
 
 Reader = Callable[[object], Any]
 Pairs = tuple[tuple[str, str], ...]
@@ -203,6 +204,13 @@ def api_key(value: object) -> Key:
     if not callable(value):
         raise ValueError("a text, or a function that returns one")
     return cast("Callable[[], str]", value)
+
+
+def progress(value: object) -> Progress:
+    """Read a function that is told how far a statement is."""
+    if not callable(value):
+        raise ValueError("a function of the requests done, the rows so far, and the requests expected or None")
+    return cast("Progress", value)
 
 
 def base_url(value: object) -> Address:

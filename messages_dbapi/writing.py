@@ -73,7 +73,8 @@ class Writing:
         writes, self._pending = self._pending[:count], self._pending[count:]
         if not writes:
             return
-        batch = _Batch(writes, partial(self._send_one, reader), self._concurrency)
+        self._statement.expect(len(writes))
+        batch = _Batch(writes, partial(self._send_one, reader), self._concurrency, self._statement.replied)
         try:
             self._run(batch, writes)
             error = batch.error(self._sent)
@@ -130,9 +131,12 @@ class Writing:
 class _Batch:
     """Send writes side by side, each sequence in order, until one fails."""
 
-    def __init__(self, writes: list[Write], send: Callable[[Write], Row | None], concurrency: int) -> None:
+    def __init__(
+        self, writes: list[Write], send: Callable[[Write], Row | None], concurrency: int, replied: Callable[[], None]
+    ) -> None:
         self._writes = writes
         self._send = send
+        self._replied = replied
         self._concurrency = concurrency
         self._stopped = threading.Event()
         self._errors: dict[int, Error] = {}
@@ -187,6 +191,8 @@ class _Batch:
                 self._errors[place] = error
                 self._stopped.set()
                 return
+            # Not before the answer is kept: what this raises ends the statement.
+            self._replied()
 
 
 def _row_in_doubt(row: int, others: list[int]) -> str:

@@ -25,15 +25,15 @@ FLOORS = (
     "calls",
     "creation",
     "scan writing",
-    "plan",
-    "selection execution forecast",
+    "plan forecast",
+    "selection execution",
     "table run explanation",
     "engine",
     "cursor",
     "connection",
     "sharing",
     "__init__ demo",
-    "arguments",
+    "arguments bar",
     "cli",
     "__main__",
 )
@@ -56,6 +56,7 @@ LIBRARIES = {
     "msgspec": "decode",
     "requests": "client exchange fault session embedded.transport",
     "sqlparse": "lexer",
+    "tqdm": "bar",
     "urllib3": "exchange fault embedded.transport",
 }
 

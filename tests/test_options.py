@@ -332,7 +332,7 @@ def test_unknown_option() -> None:
     assert "'pagesize'" in text
     assert "did you mean 'page_size'" in text
     listed = {name.removesuffix(".NAME") for name in text.split("Valid options: ")[1].split(" (")[0].split(", ")}
-    assert listed == set(OPTION_NAMES) - {"base_url", "api_key"}
+    assert listed == set(OPTION_NAMES) - {"base_url", "api_key", "progress"}
     assert "did you mean 'timeout'" in refusal("messages://", timeuot=3)
 
 

@@ -75,6 +75,15 @@ def test_sql_examples_run(service: Service) -> None:
     connection.close()
 
 
+def test_explain_requests_says_what_the_table_says(service: Service) -> None:
+    """The example of EXPLAIN REQUESTS gives these rows."""
+    statement = next(block for block in _blocks("sql") if block.startswith("EXPLAIN REQUESTS"))
+    with service.connect() as connection:
+        cursor = connection.execute(statement)
+        said = [["" if value is None else str(value) for value in row] for row in cursor]
+        assert said == _table_rows(" | ".join(column[0] for column in cursor.description or ()))
+
+
 @pytest.mark.parametrize(("heading", "resource"), [("column", MESSAGES), ("column of transcript", TRANSCRIPT)])
 def test_columns_table_is_the_declaration(heading: str, resource: Resource) -> None:
     """Names, types and descriptions of the 14 columns, and of those of the transcript."""
