@@ -25,6 +25,7 @@ class Bar:
         self._waits = False
         self._began = self._drawn = 0.0
         self._shown: Any = None
+        self._is_drawn = False
 
     @property
     def is_wanted(self) -> bool:
@@ -53,8 +54,9 @@ class Bar:
         finally:
             with self._lock:
                 self._waits = False
-                if self._shown is not None:
+                if self._is_drawn:
                     self._shown.clear()
+                self._is_drawn = False
 
     def __call__(self, done: int, rows: int, expected: int | None) -> None:
         """Show how far the statement is."""
@@ -63,10 +65,12 @@ class Bar:
             if self._stream is None or not self._waits or now - self._began < _PATIENCE or now - self._drawn < _PAUSE:
                 return
             self._drawn = now
-            self._shown = self._shown or self._open(self._stream, now)
+            if self._shown is None:
+                self._shown = self._open(self._stream, now)
             if self._shown is not None:
                 self._shown.n, self._shown.total = done, expected
                 self._shown.set_postfix_str(f"{rows:,} rows")
+                self._is_drawn = True
 
     def _open(self, stream: TextIO, now: float) -> Any:
         try:

@@ -156,7 +156,7 @@ class _Output:
             if cursor.description is not None:
                 count = self._print_rows(Result(cursor.description, self._rows(cursor)))
             sys.stdout.flush()
-            _say(_outcome(count, cursor.lastrowid))
+        _say(_outcome(count, cursor.lastrowid))
 
     def _print_rows(self, result: Result) -> int:
         sys.stdout.write(self._separator if self._printed else "")

@@ -11,6 +11,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -621,17 +622,29 @@ def test_ctrl_c_is_quiet() -> None:
     assert output == b"a\n-----\nbegun\n"
 
 
-def _on_a_terminal(columns: int, *argv: str) -> tuple[int, str]:
-    """Run the command on a terminal of its own, and give its status and all that came to the screen."""
+def _terminal(columns: int) -> tuple[int, int]:
+    """Make a terminal, and give both its ends."""
     import fcntl  # POSIX has these two, Windows has not
     import struct
     import termios
 
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    return ours, theirs
+
+
+def _on_a_terminal(columns: int, *argv: str, stdout: int | None = None, **variables: str) -> tuple[int, str]:
+    """Run the command on a terminal of its own, and give its status and all that came to the screen.
+
+    Standard output goes there too, or elsewhere.
+    """
+    ours, theirs = _terminal(columns)
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     command = (sys.executable, "-m", "messages_dbapi", *argv)
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as running:
+    output = theirs if stdout is None else stdout
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=output, stderr=theirs, env={**environment, **variables}
+    ) as running:
         os.close(theirs)
         shown = b"".join(_read_screen(ours))
     os.close(ours)
@@ -665,3 +678,83 @@ def test_at_a_terminal_without_sql_there_is_help_or_an_error() -> None:
     status, screen = _on_a_terminal(100, "messages://")
     assert status == 1
     assert screen == "error: there is no SQL to run: pass -c SQL, -f FILE, or - for standard input\n"
+
+
+# The bar
+
+
+@pytest.fixture
+def slow(service: Service, url: str) -> tuple[str, ...]:
+    """Give the beginning of a command that reads three messages in as many requests, and takes over a second."""
+    service.on_seen = lambda seen: time.sleep(0.52)
+    return (url, "-o", "page_size=1", "-o", "concurrency=1", "--thread-id", "thread_a", "-c")
+
+
+TEXTS = "SELECT id, role FROM messages"
+COUNT = "SELECT count(*) AS n FROM messages"
+BAR = re.compile(r"\r2 requests \[00:01.*2 rows\]")
+
+
+def _left(screen: str) -> list[str]:
+    """Give the lines that are left on a screen: what follows a return stands over what was there."""
+    lines = []
+    for line in screen.removesuffix("\n").split("\n"):
+        shown = ""
+        for piece in line.split("\r"):
+            shown = piece + shown[len(piece) :]
+        lines.append(shown.rstrip())
+    return lines
+
+
+@posix
+def test_the_bar_goes_to_standard_error_alone(slow: Sequence[str], tmp_path: Path) -> None:
+    pytest.importorskip("tqdm")
+    with (tmp_path / "rows.csv").open("wb") as file:
+        status, screen = _on_a_terminal(80, *slow, COUNT, "--format", "csv", stdout=file.fileno())
+    assert (status, (tmp_path / "rows.csv").read_text()) == (0, "n\n3\n")
+    assert BAR.search(screen)
+    assert _left(screen) == ["1 row"]
+
+
+@posix
+def test_a_long_statement_shows_a_bar_and_its_rows_stand_on_lines_of_their_own(slow: Sequence[str]) -> None:
+    pytest.importorskip("tqdm")
+    _, screen = _on_a_terminal(80, *slow, TEXTS, "--format", "csv")
+    assert BAR.search(screen)
+    assert [line.rpartition(",")[2] for line in _left(screen)] == ["role", "user", "assistant", "user", "3 rows"]
+
+
+@posix
+def test_ctrl_c_takes_the_bar_away(slow: Sequence[str]) -> None:
+    pytest.importorskip("tqdm")
+    ours, theirs = _terminal(80)
+    argv = (sys.executable, "-m", "messages_dbapi", *slow, COUNT)
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=theirs) as running:
+        os.close(theirs)
+        shown = b""
+        while b"rows]" not in shown:
+            shown += os.read(ours, 65536)
+        running.send_signal(signal.SIGINT)
+        shown += b"".join(_read_screen(ours))
+    os.close(ours)
+    assert running.returncode == 130
+    assert _left(shown.decode()) == [""]
+
+
+@posix
+def test_there_is_no_bar_without_tqdm(slow: Sequence[str], tmp_path: Path) -> None:
+    (tmp_path / "tqdm.py").write_text("raise ImportError")
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    assert _on_a_terminal(80, *slow, COUNT, PYTHONPATH=paths) == (0, "n\n-\n3\n1 row\n")
+
+
+@posix
+def test_there_is_no_bar_in_a_pipe(slow: Sequence[str]) -> None:
+    done = process(*slow, COUNT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"n\n-\n3\n", b"1 row\n")
+
+
+@posix
+def test_a_short_statement_shows_no_bar(url: str) -> None:
+    status, screen = _on_a_terminal(80, url, "-o", "page_size=1", "--thread-id", "thread_a", "-c", COUNT)
+    assert (status, screen) == (0, "n\n-\n3\n1 row\n")

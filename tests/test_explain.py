@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from messages_dbapi import NotSupportedError, ProgrammingError
+from messages_dbapi import Error, NotSupportedError, ProgrammingError
 from messages_dbapi.connection import Connection
 
+from .differential.campaign import chosen
+from .differential.oracle import text_of
+from .differential.world import World
 from .service import Service
 from .test_requests import (
     ANY,
@@ -56,6 +61,7 @@ def check(service: Service, connection: Connection, sql: str, *parameters: objec
     return rows
 
 
+@pytest.mark.parametrize("reading", ["in process", "side by side"], indirect=True)
 @pytest.mark.parametrize("n", [0, 257])
 @pytest.mark.parametrize("name", LISTINGS)
 def test_a_listing_keeps_to_what_is_said(library: Service, reading: Connection, name: str, n: int) -> None:
@@ -146,6 +152,29 @@ FED = (
 @pytest.mark.parametrize("sql", FED)
 def test_nothing_is_promised_of_what_rows_decide(library: Service, reading: Connection, sql: str) -> None:
     check(library, reading, sql)
+
+
+def test_random_statements_keep_to_what_is_said(many: Callable[[int, int], int]) -> None:
+    for first in range(0, many(200, 20_000), 50):
+        world = World(first)
+        try:
+            for number in range(first, first + 50):
+                mode, select = chosen(world, 5, number)
+                sql = text_of(select)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    check_or_fail(world.service, world.connections[mode], sql.text, *sql.values)
+        finally:
+            world.close()
+
+
+def check_or_fail(service: Service, connection: Connection, sql: str, *parameters: object) -> None:
+    """Check a statement that may be refused: what is refused when it is explained is refused when it is run."""
+    try:
+        check(service, connection, sql, *parameters)
+    except Error:
+        with pytest.raises(Error):
+            connection.execute(sql, parameters).fetchall()
 
 
 def test_default_scope_and_every_thread(library: Service) -> None:
