@@ -144,6 +144,18 @@ def test_both_ends_cost_two_requests_more_at_most(service: Service, wide: Connec
         assert floor <= cursor.stats.requests <= floor + spare
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_known_places_serve_the_other_order_too(service: Service, wide: Connection, first: int) -> None:
+    service.thread(2_957, thread_id=THREAD)
+    rows = keys(wide.execute(WHOLE + ORDERS[first]).fetchall())[::-1]
+    with service.counting() as seen:
+        assert keys(wide.execute(WHOLE + ORDERS[1 - first]).fetchall()) == rows
+    assert len(seen) <= 30 + 1
+    # From its beginning on, no more than twice the requests in flight ahead.
+    places = [rows.index(request.query.get("after", rows[0])) for request in seen[:6]]
+    assert max(places) <= 1_700
+
+
 def test_known_places_are_found_again_after_changes(service: Service, wide: Connection) -> None:
     chance = random.Random(3)
     known = fill(service, chance, 1_000, 3_000)
