@@ -68,9 +68,10 @@ class Bar:
             if self._shown is None:
                 self._shown = self._open(self._stream, now)
             if self._shown is not None:
+                # Before it is, for Ctrl-C may come between.
+                self._is_drawn = True
                 self._shown.n, self._shown.total = done, expected
                 self._shown.set_postfix_str(f"{rows:,} rows")
-                self._is_drawn = True
 
     def _open(self, stream: TextIO, now: float) -> Any:
         try:

@@ -102,8 +102,7 @@ class Explanation:
             return False
         if place.constant:
             return True
-        plan, before = own[0][1].plan, self._sightings[: own[-1][0]]
-        others = any(sighting.reads and sighting.plan != plan for sighting in before)
+        others = any(sighting.reads and sighting.plan != own[0][1].plan for sighting in self._sightings)
         if place.local:
             return not others and not place.circles
         return len(own) == 1 and own[0][0] <= self._first and not place.nested

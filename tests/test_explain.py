@@ -127,6 +127,10 @@ def test_scans_stand_in_the_order_in_which_they_are_done(library: Service, readi
 
 # Statements in which rows of the service decide what else is read: nothing may be promised of that.
 FED = (
+    "WITH RECURSIVE r(n) AS (VALUES(1) UNION SELECT r.n + length((SELECT m.role FROM messages m WHERE "
+    "m.thread_id = mine.thread LIMIT 1)) / 4 FROM r JOIN mine ON mine.rowid = r.n) SELECT count(*) FROM r",
+    "SELECT thread FROM mine t WHERE (t.rowid = 1 OR (SELECT 1 FROM messages WHERE thread_id = 'small_5' LIMIT 1) = 1) "
+    "AND (SELECT id FROM messages m WHERE m.thread_id = t.thread LIMIT 1) IS NOT NULL",
     "SELECT m.id FROM threads t JOIN messages m ON m.thread_id = t.id",
     "SELECT count(*) FROM messages WHERE thread_id IN (SELECT id FROM threads WHERE id LIKE 'small_%')",
     "WITH RECURSIVE r(t) AS (VALUES('small_1') UNION SELECT 'small_' || (substr(m.thread_id, 7) + 1) FROM r "

@@ -100,6 +100,7 @@ def test_writes_are_expected(service: Service, told: Connection, listener: Liste
 
 def test_nothing_is_told_after_the_end(service: Service, listener: Listener) -> None:
     fill(service, 257, "thread_257")
+    fill(service, 15, "thread_15")
     with service.connect_over_http(progress=listener, page_size=10) as connection:
         cursor = connection.execute(ANY.format(t="thread_257"))
         cursor.fetchmany(150)
@@ -109,22 +110,29 @@ def test_nothing_is_told_after_the_end(service: Service, listener: Listener) -> 
         time.sleep(0.1)
         assert len(listener.told) == heard
         listener.take()
-        assert len(connection.execute(ANY.format(t="thread_257")).fetchall()) == 257
+        # The page from the other end comes when that from this end has ended the statement.
+        service.on_seen = lambda seen: time.sleep(0.1 if seen.query.get("order") == "desc" else 0)
+        cursor = connection.execute(ANY.format(t="thread_15"))
+        assert len(cursor.fetchall()) == 15
         heard = len(listener.told)
-        time.sleep(0.1)
+        time.sleep(0.3)
         assert len(listener.told) == heard
 
 
 def test_a_statement_may_be_cancelled_from_within(service: Service, listener: Listener) -> None:
-    fill(service, 257, "thread_257")
+    for n in range(6):
+        fill(service, 5, f"thread_{n}")
 
     def cancel(done: int, rows: int, expected: int | None) -> None:
         listener(done, rows, expected)
         connection.cancel()
 
-    with service.connect(progress=cancel, page_size=10) as connection:
+    threads = ", ".join(f"'thread_{n}'" for n in range(6))
+    service.on_seen = lambda seen: time.sleep(0.02)
+    with service.connect_over_http(progress=cancel, page_size=10) as connection:
         with pytest.raises(OperationalError, match="cancelled"):
-            connection.execute(ANY.format(t="thread_257")).fetchall()
+            connection.execute(f"SELECT count(*) FROM messages WHERE thread_id IN ({threads})").fetchall()
+        time.sleep(0.1)
         assert len(listener.told) == 1
 
 
