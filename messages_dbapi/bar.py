@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -54,8 +55,8 @@ class Bar:
         finally:
             with self._lock:
                 self._waits = False
-                if self._is_drawn:
-                    self._shown.clear()
+                if self._is_drawn and self._stream is not None:
+                    _clear(self._stream)
                 self._is_drawn = False
 
     def __call__(self, done: int, rows: int, expected: int | None) -> None:
@@ -84,3 +85,13 @@ class Bar:
         shown = quiet(file=stream, unit=" requests", leave=False, dynamic_ncols=True, delay=_PATIENCE)
         shown.start_t -= now - self._began
         return shown
+
+
+def _clear(stream: TextIO) -> None:
+    """Blank the line; tqdm itself does not know what it has written where Ctrl-C came meanwhile."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        columns = 80
+    stream.write(f"\r{' ' * (columns - 1)}\r")
+    stream.flush()

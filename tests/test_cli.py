@@ -742,6 +742,7 @@ def test_ctrl_c_takes_the_bar_away(slow: Sequence[str]) -> None:
 
 
 @posix
+@pytest.mark.long
 def test_there_is_no_bar_without_tqdm(slow: Sequence[str], tmp_path: Path) -> None:
     (tmp_path / "tqdm.py").write_text("raise ImportError")
     paths = os.pathsep.join([str(tmp_path), *sys.path])
@@ -749,6 +750,7 @@ def test_there_is_no_bar_without_tqdm(slow: Sequence[str], tmp_path: Path) -> No
 
 
 @posix
+@pytest.mark.long
 def test_there_is_no_bar_in_a_pipe(slow: Sequence[str]) -> None:
     done = process(*slow, COUNT)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"n\n-\n3\n", b"1 row\n")

@@ -34,6 +34,7 @@ from .test_requests import (
 __all__ = ["library", "reading", "writing"]
 
 NAMES = ["table", "threads", "pushed_down", "afterwards", "direction", "requests", "at_least", "at_most"]
+LONG = pytest.mark.long
 Explained = list[dict[str, Any]]
 
 
@@ -61,8 +62,8 @@ def check(service: Service, connection: Connection, sql: str, *parameters: objec
     return rows
 
 
-@pytest.mark.parametrize("reading", ["in process", "side by side"], indirect=True)
-@pytest.mark.parametrize("n", [0, 257])
+@pytest.mark.parametrize("reading", [pytest.param("in process", marks=LONG), "side by side"], indirect=True)
+@pytest.mark.parametrize("n", [pytest.param(0, marks=LONG), 257])
 @pytest.mark.parametrize("name", LISTINGS)
 def test_a_listing_keeps_to_what_is_said(library: Service, reading: Connection, name: str, n: int) -> None:
     check(library, reading, LISTINGS[name].sql.format(t=f"thread_{n}", n=n))
@@ -159,7 +160,7 @@ def test_nothing_is_promised_of_what_rows_decide(library: Service, reading: Conn
 
 
 def test_random_statements_keep_to_what_is_said(many: Callable[[int, int], int]) -> None:
-    for first in range(0, many(200, 20_000), 50):
+    for first in range(0, many(100, 20_000), 50):
         world = World(first)
         try:
             for number in range(first, first + 50):
