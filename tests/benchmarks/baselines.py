@@ -1,17 +1,134 @@
-"""What the driver is measured against: a loop written by hand, and the official client."""
+"""What the driver is measured against: two loops written by hand, and the official client."""
 
 from __future__ import annotations
 
+import http.client
 import warnings
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
-import openai
-import requests
 
-from .library import LISTED
+from .library import PAGE
 
-PAGE = 100
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Rows = Sequence[tuple[Any, ...]]
+Query = Mapping[str, str | int]
+
+_COLUMNS = (
+    "id",
+    "assistant_id",
+    "attachments",
+    "completed_at",
+    "content",
+    "created_at",
+    "incomplete_at",
+    "incomplete_details",
+    "metadata",
+    "object",
+    "role",
+    "run_id",
+    "status",
+    "thread_id",
+)
+
+
+class Page(NamedTuple):
+    """Rows, and the id after which the next page begins; None after the last."""
+
+    rows: list[tuple[Any, ...]]
+    after: str | None
+
+
+class Plain(ABC):
+    """Do the work with one request after the other."""
+
+    requests = 0
+
+    def list_all(self, thread_id: str) -> Rows:
+        """List a thread into tuples of all columns."""
+        query: dict[str, str | int] = {"limit": PAGE, "order": "asc"}
+        found: list[tuple[Any, ...]] = []
+        while True:
+            rows, after = self._page(self._send("GET", f"/{thread_id}/messages", query))
+            found += rows
+            if after is None:
+                return found
+            query["after"] = after
+
+    def list_each(self, thread_ids: Sequence[str]) -> Rows:
+        """List several threads."""
+        return [row for thread_id in thread_ids for row in self.list_all(thread_id)]
+
+    def newest(self, thread_id: str, count: int) -> Rows:
+        """List the newest messages."""
+        return self._page(self._send("GET", f"/{thread_id}/messages", {"limit": count, "order": "desc"})).rows
+
+    def point(self, thread_id: str, message_id: str) -> Rows:
+        """Get one message."""
+        return [self._row(self._send("GET", f"/{thread_id}/messages/{message_id}"))]
+
+    def label(self, thread_id: str, role: str, metadata: Mapping[str, str]) -> Rows:
+        """Set the metadata of the messages of a role."""
+        place = _COLUMNS.index("role")
+        ids = [row[0] for row in self.list_all(thread_id) if row[place] == role]
+        send = self._send
+        return [self._row(send("POST", f"/{thread_id}/messages/{key}", body={"metadata": metadata})) for key in ids]
+
+    def create(self, thread_id: str, contents: Sequence[str]) -> Rows:
+        """Create messages in a thread."""
+        bodies = [{"role": "user", "content": content} for content in contents]
+        return [self._row(self._send("POST", f"/{thread_id}/messages", body=body)) for body in bodies]
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection."""
+
+    @abstractmethod
+    def _send(self, method: str, path: str, query: Query | None = None, body: object = None) -> bytes: ...
+
+    @abstractmethod
+    def _page(self, reply: bytes) -> Page: ...
+
+    @abstractmethod
+    def _row(self, reply: bytes) -> tuple[Any, ...]: ...
+
+
+class Loop(Plain):
+    """requests and orjson, as one would write it by hand."""
+
+    def __init__(self, base_url: str) -> None:
+        # Imported here for the measure of memory, which wants no other library in its process.
+        import orjson
+        import requests
+
+        self._threads = f"{base_url}/threads"
+        self._session = requests.Session()
+        self._session.headers["OpenAI-Beta"] = "assistants=v2"
+        self._loads = orjson.loads
+        self._values: Callable[[Any], tuple[Any, ...]] = itemgetter(*_COLUMNS)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _send(self, method: str, path: str, query: Query | None = None, body: object = None) -> bytes:
+        self.requests += 1
+        response = self._session.request(method, self._threads + path, params=query, json=body)
+        response.raise_for_status()
+        return response.content
+
+    def _page(self, reply: bytes) -> Page:
+        listing = self._loads(reply)
+        rows = [self._values(message) for message in listing["data"]]
+        return Page(rows, listing["last_id"] if listing["has_more"] else None)
+
+    def _row(self, reply: bytes) -> tuple[Any, ...]:
+        return self._values(self._loads(reply))
 
 
 class _Message(msgspec.Struct):
@@ -37,19 +154,7 @@ class _Listing(msgspec.Struct):
     last_id: str | None
 
 
-class _Short(msgspec.Struct):
-    id: str
-    role: str
-
-
-class _ShortListing(msgspec.Struct):
-    data: list[_Short]
-    has_more: bool
-    last_id: str | None
-
-
 _LISTING = msgspec.json.Decoder(_Listing)
-_SHORT_LISTING = msgspec.json.Decoder(_ShortListing)
 _MESSAGE = msgspec.json.Decoder(_Message)
 
 
@@ -58,7 +163,7 @@ def _text(raw: msgspec.Raw) -> str | None:
     return None if text == "null" else text
 
 
-def _row(message: _Message) -> tuple[Any, ...]:
+def _floor_row(message: _Message) -> tuple[Any, ...]:
     return (
         message.id,
         message.assistant_id,
@@ -77,73 +182,43 @@ def _row(message: _Message) -> tuple[Any, ...]:
     )
 
 
-class Loop:
-    """A plain requests session and msgspec: what one would write by hand for this one task."""
+class Floor(Plain):
+    """http.client and msgspec, nothing compressed, JSON columns left as the text they came in."""
 
     def __init__(self, base_url: str) -> None:
-        self._threads = f"{base_url}/threads"
-        self._session = requests.Session()
-        self._session.headers["OpenAI-Beta"] = "assistants=v2"
-        self.requests = 0
+        parts = urlsplit(base_url)
+        self._threads = f"{parts.path}/threads"
+        self._connection = http.client.HTTPConnection(parts.netloc)
 
     def close(self) -> None:
-        """Close the session."""
-        self._session.close()
+        self._connection.close()
 
-    def list_all(self) -> list[tuple[Any, ...]]:
-        """List the thread into tuples of all columns."""
-        return [row for listing in self._pages(_LISTING) for row in map(_row, listing.data)]
-
-    def list_short(self) -> list[tuple[Any, ...]]:
-        """List the thread into tuples of two columns."""
-        return [(message.id, message.role) for listing in self._pages(_SHORT_LISTING) for message in listing.data]
-
-    def newest(self, count: int) -> list[tuple[Any, ...]]:
-        """List the newest messages into tuples of all columns."""
-        return list(map(_row, _LISTING.decode(self._get(LISTED, {"limit": count, "order": "desc"})).data))
-
-    def point(self, message_id: str) -> list[tuple[Any, ...]]:
-        """Get one message as a tuple of all columns."""
+    def _send(self, method: str, path: str, query: Query | None = None, body: object = None) -> bytes:
         self.requests += 1
-        response = self._session.get(f"{self._threads}/{LISTED}/messages/{message_id}")
-        response.raise_for_status()
-        return [_row(_MESSAGE.decode(response.content))]
+        target = f"{self._threads}{path}?{urlencode(query)}" if query else self._threads + path
+        content = None if body is None else msgspec.json.encode(body)
+        headers = {"OpenAI-Beta": "assistants=v2", "Content-Type": "application/json"}
+        self._connection.request(method, target, content, headers)
+        response = self._connection.getresponse()
+        reply = response.read()
+        if response.status != 200:
+            raise RuntimeError(f"{method} {path}: {response.status}")
+        return reply
 
-    def create(self, thread_ids: list[str], content: str) -> list[tuple[Any, ...]]:
-        """Create a message in each thread."""
-        return [self._create(thread_id, content) for thread_id in thread_ids]
+    def _page(self, reply: bytes) -> Page:
+        listing = _LISTING.decode(reply)
+        return Page(list(map(_floor_row, listing.data)), listing.last_id if listing.has_more else None)
 
-    def size_of_page(self) -> int:
-        """Give the bytes of the first page."""
-        return len(self._get(LISTED, {"limit": PAGE}))
-
-    def _create(self, thread_id: str, content: str) -> tuple[Any, ...]:
-        self.requests += 1
-        body = {"role": "user", "content": content}
-        response = self._session.post(f"{self._threads}/{thread_id}/messages", json=body)
-        response.raise_for_status()
-        return _row(_MESSAGE.decode(response.content))
-
-    def _pages(self, decoder: Any) -> Any:
-        query: dict[str, str | int] = {"limit": PAGE, "order": "asc"}
-        while True:
-            listing = decoder.decode(self._get(LISTED, query))
-            yield listing
-            if not listing.has_more:
-                return
-            query["after"] = listing.last_id
-
-    def _get(self, thread_id: str, query: dict[str, str | int]) -> bytes:
-        self.requests += 1
-        response = self._session.get(f"{self._threads}/{thread_id}/messages", params=query)
-        response.raise_for_status()
-        return response.content
+    def _row(self, reply: bytes) -> tuple[Any, ...]:
+        return _floor_row(_MESSAGE.decode(reply))
 
 
 class Official:
     """The official client, its pages followed by itself."""
 
     def __init__(self, base_url: str) -> None:
+        import openai
+
         self.requests = 0
         self._client = openai.OpenAI(
             base_url=base_url,
@@ -151,6 +226,7 @@ class Official:
             max_retries=0,
             http_client=openai.DefaultHttpxClient(event_hooks={"request": [self._count]}),
         )
+        self._row: Callable[[object], tuple[Any, ...]] = attrgetter(*_COLUMNS)
         # It marks these calls as deprecated, because OpenAI has ended its own service of them.
         warnings.filterwarnings("ignore", "The Assistants API is deprecated", DeprecationWarning)
 
@@ -161,40 +237,35 @@ class Official:
         """Close the client."""
         self._client.close()
 
-    def list_all(self) -> list[tuple[Any, ...]]:
-        """List the thread into tuples of all columns."""
-        found = self._client.beta.threads.messages.list(LISTED, limit=PAGE, order="asc")
-        return list(map(_official_row, found))
+    def list_all(self, thread_id: str) -> Rows:
+        """List a thread into tuples of all columns."""
+        return list(map(self._row, self._client.beta.threads.messages.list(thread_id, limit=PAGE, order="asc")))
 
-    def newest(self, count: int) -> list[tuple[Any, ...]]:
-        """List the newest messages into tuples of all columns."""
-        page = self._client.beta.threads.messages.list(LISTED, limit=count, order="desc")
-        return list(map(_official_row, page.data))
+    def list_small(self, thread_id: str) -> Rows:
+        """List a thread with the pages that it takes by itself, of 20 messages."""
+        return list(map(self._row, self._client.beta.threads.messages.list(thread_id, order="asc")))
 
-    def point(self, message_id: str) -> list[tuple[Any, ...]]:
-        """Get one message as a tuple of all columns."""
-        return [_official_row(self._client.beta.threads.messages.retrieve(message_id, thread_id=LISTED))]
+    def list_each(self, thread_ids: Sequence[str]) -> Rows:
+        """List several threads."""
+        return [row for thread_id in thread_ids for row in self.list_all(thread_id)]
 
-    def create(self, thread_ids: list[str], content: str) -> list[tuple[Any, ...]]:
-        """Create a message in each thread."""
+    def newest(self, thread_id: str, count: int) -> Rows:
+        """List the newest messages."""
+        page = self._client.beta.threads.messages.list(thread_id, limit=count, order="desc")
+        return list(map(self._row, page.data))
+
+    def point(self, thread_id: str, message_id: str) -> Rows:
+        """Get one message."""
+        return [self._row(self._client.beta.threads.messages.retrieve(message_id, thread_id=thread_id))]
+
+    def label(self, thread_id: str, role: str, metadata: Mapping[str, str]) -> Rows:
+        """Set the metadata of the messages of a role."""
+        messages = self._client.beta.threads.messages
+        found = [message.id for message in messages.list(thread_id, limit=PAGE, order="asc") if message.role == role]
+        labels = dict(metadata)
+        return [self._row(messages.update(key, thread_id=thread_id, metadata=labels)) for key in found]
+
+    def create(self, thread_id: str, contents: Sequence[str]) -> Rows:
+        """Create messages in a thread."""
         create = self._client.beta.threads.messages.create
-        return [_official_row(create(thread_id, role="user", content=content)) for thread_id in thread_ids]
-
-
-def _official_row(message: Any) -> tuple[Any, ...]:
-    return (
-        message.id,
-        message.assistant_id,
-        message.attachments,
-        message.completed_at,
-        message.content,
-        message.created_at,
-        message.incomplete_at,
-        message.incomplete_details,
-        message.metadata,
-        message.object,
-        message.role,
-        message.run_id,
-        message.status,
-        message.thread_id,
-    )
+        return [self._row(create(thread_id, role="user", content=content)) for content in contents]

@@ -1,21 +1,39 @@
-"""What is measured: each case a piece of work, beside the same work of the two baselines."""
+"""What is measured: each case a piece of work, beside the same work of the baselines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence, Sized
+from contextlib import ExitStack, closing, contextmanager
+from typing import NamedTuple, Protocol
 
-from messages_dbapi.connection import Connection
-from messages_dbapi.resources import MESSAGES
+from .baselines import Floor, Loop, Official
+from .driver import LISTING, Driver
+from .library import CHANGED, CHANGED_MESSAGES, FOUND_MESSAGES, LISTED, PAGE, WRITTEN, several
 
-from .baselines import Loop, Official
-from .library import LISTED, WRITTEN
+# The ways of a group.
+LOOP = "requests + orjson"
+FLOOR = "http.client + msgspec"
+OFFICIAL = "openai, limit=100"
+SMALL = "openai, its page size"
+FIRST = "driver, SELECT *"
+AGAIN = "driver, SELECT * again"
+SHORT = "driver, SELECT id, role"
+COUNT = "driver, COUNT(*)"
+GROUP = "driver, GROUP BY role"
+BY_LIST = "driver, IN list"
+BY_SUBQUERY = "driver, subquery"
+BY_JOIN = "driver, join"
+UPDATE = "driver, UPDATE"
+INSERT = "driver, INSERT"
+SELECT = "driver, SELECT"
 
+INSERTED = 20
 NEWEST = 10
-INSERTED = 200
+# Requests that a walk from both ends may make in vain.
+BOTH_ENDS = 2
 
-Rows = Sequence[tuple[Any, ...]]
-Subject = Literal["driver", "loop", "official client"]
+LABELS = {"state": "read"}
+_CONTENTS = ["a message as people write them, with an é and a 🙂 " * 10] * INSERTED
 
 
 class Counter(Protocol):
@@ -27,112 +45,167 @@ class Counter(Protocol):
 class Case(NamedTuple):
     """A piece of work on ``messages`` messages, done ``times`` times in one measurement.
 
-    Cases of a group are compared with its loop and its official client.
+    ``floor`` is the fewest requests that do it, ``spare`` those that may come on top; ``once`` marks what
+    is too slow for more than one round.
     """
 
     group: str
-    name: str
-    subject: Subject
-    work: Callable[[], Rows]
+    way: str
+    work: Callable[[], Sized]
     counter: Counter
-    rows: int
     messages: int
+    rows: int
+    floor: int | None = None
+    spare: int = 0
     times: int = 1
+    once: bool = False
 
 
-class Driver:
-    """The driver on one connection, counting its requests."""
+class Clients(NamedTuple):
+    """All that are measured, at one URL; ``first`` forgets what it has read, ``again`` does not."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.requests = 0
-
-    def select(self, sql: str, *values: str) -> Rows:
-        """Run a SELECT and fetch all its rows."""
-        cursor = self._connection.execute(sql, values)
-        rows = cursor.fetchall()
-        self.requests += cursor.stats.requests
-        cursor.close()
-        return rows
-
-    def insert(self, rows: Rows) -> Rows:
-        """Insert a row for each thread and content."""
-        cursor = self._connection.cursor()
-        cursor.executemany("INSERT INTO messages (thread_id, role, content) VALUES (?, 'user', ?)", rows)
-        self.requests += cursor.stats.requests
-        cursor.close()
-        return rows
+    loop: Loop
+    floor: Floor
+    official: Official
+    first: Driver
+    again: Driver
 
 
-def cases(connection: Connection, loop: Loop, official: Official, messages: int) -> list[Case]:
-    """List the cases in the order in which they are measured."""
-    driver = Driver(connection)
+@contextmanager
+def clients(base_url: str, messages: int) -> Iterator[Clients]:
+    """Open them all."""
+    with ExitStack() as stack:
+        opened = (
+            stack.enter_context(closing(Loop(base_url))),
+            stack.enter_context(closing(Floor(base_url))),
+            stack.enter_context(closing(Official(base_url))),
+            stack.enter_context(closing(Driver(base_url, remember=False))),
+            stack.enter_context(closing(Driver(base_url, remember=True))),
+        )
+        found = Clients(*opened)
+        for baseline in (found.loop, found.floor, found.official):
+            baseline.newest(LISTED, 1)
+        found.first.choose(several(messages))
+        found.again.list_all(LISTED)
+        yield found
+
+
+def pages(messages: int) -> int:
+    """Count the pages of a thread."""
+    return max(1, -(-messages // PAGE))
+
+
+def distant(far: Clients, messages: int) -> list[Case]:
+    """List the cases that wait for the service."""
     return [
-        *_listings(driver, loop, official, messages),
-        *_single_requests(driver, loop, official, loop.newest(1)[0][0], messages),
-        *_inserts(driver, loop, official),
+        *listings("one thread", far, messages),
+        *_several(far, messages),
+        *_changes(far),
+        *_inserts(far),
     ]
 
 
-def _listings(driver: Driver, loop: Loop, official: Official, messages: int) -> list[Case]:
-    columns = ", ".join(field.name for field in MESSAGES.fields)
-    statements = {
-        "SELECT *": ("SELECT * FROM messages WHERE thread_id = ?", messages),
-        "SELECT the 14 columns": (f"SELECT {columns} FROM messages WHERE thread_id = ?", messages),
-        "SELECT id, role": ("SELECT id, role FROM messages WHERE thread_id = ?", messages),
-        "COUNT(*)": ("SELECT COUNT(*) FROM messages WHERE thread_id = ?", 1),
-        "GROUP BY role": (
-            "SELECT role, COUNT(*) FROM messages WHERE thread_id = ? GROUP BY role",
-            min(messages, 2),
-        ),
-    }
-    baselines = [
-        Case("list", "requests + msgspec", "loop", loop.list_all, loop, messages, messages),
-        Case("list", "openai, auto-pager", "official client", official.list_all, official, messages, messages),
-    ]
-    return baselines + [
-        Case("list", name, "driver", _bound(driver, sql), driver, rows, messages)
-        for name, (sql, rows) in statements.items()
-    ]
+def near(near: Clients, messages: int) -> list[Case]:
+    """List the cases in which only the CPU counts."""
+    return [*listings("CPU", near, messages), *_newest(near), *_points(near)]
 
 
-def _bound(driver: Driver, sql: str) -> Callable[[], Rows]:
-    return lambda: driver.select(sql, LISTED)
+def listings(group: str, of: Clients, messages: int) -> list[Case]:
+    """List one thread whole."""
+    floor = pages(messages)
 
+    def case(
+        way: str, work: Callable[[], Sized], counter: Counter, rows: int = messages, *, once: bool = False
+    ) -> Case:
+        ours = isinstance(counter, Driver)
+        return Case(group, way, work, counter, messages, rows, floor if ours else None, BOTH_ENDS * ours, once=once)
 
-def _single_requests(driver: Driver, loop: Loop, official: Official, key: str, messages: int) -> list[Case]:
-    count = min(NEWEST, messages)
-    newest = f"SELECT * FROM messages WHERE thread_id = ? ORDER BY created_at DESC LIMIT {count}"
-    point = "SELECT * FROM messages WHERE thread_id = ? AND id = ?"
+    def ours(way: str, columns: str, tail: str, rows: int) -> Case:
+        sql = f"SELECT {columns} FROM messages WHERE thread_id = ? {tail}"
+        return case(way, lambda: of.first.select(sql, LISTED), of.first, rows)
+
     return [
-        Case("newest 10", "requests + msgspec", "loop", lambda: loop.newest(count), loop, count, count, 20),
-        Case("newest 10", "openai", "official client", lambda: official.newest(count), official, count, count, 20),
-        Case("newest 10", "newest 10", "driver", lambda: driver.select(newest, LISTED), driver, count, count, 20),
-        Case("point read", "requests + msgspec", "loop", lambda: loop.point(key), loop, 1, 1, 50),
-        Case("point read", "openai", "official client", lambda: official.point(key), official, 1, 1, 50),
-        Case("point read", "point read", "driver", lambda: driver.select(point, LISTED, key), driver, 1, 1, 50),
+        case(SMALL, lambda: of.official.list_small(LISTED), of.official, once=True),
+        case(OFFICIAL, lambda: of.official.list_all(LISTED), of.official),
+        case(LOOP, lambda: of.loop.list_all(LISTED), of.loop),
+        case(FLOOR, lambda: of.floor.list_all(LISTED), of.floor),
+        ours(FIRST, "*", "", messages),
+        case(AGAIN, lambda: of.again.list_all(LISTED), of.again),
+        ours(SHORT, "id, role", "", messages),
+        ours(COUNT, "COUNT(*)", "", 1),
+        ours(GROUP, "role, COUNT(*)", "GROUP BY role", 2),
     ]
 
 
-def _inserts(driver: Driver, loop: Loop, official: Official) -> list[Case]:
-    content = "a message as people write them, with an é and a 🙂 " * 10
-    found: list[Case] = []
-    for threads in (WRITTEN[:1], WRITTEN):
-        ids = [threads[place % len(threads)] for place in range(INSERTED)]
-        group = f"INSERT {INSERTED} into {len(threads)}"
-        found += [
-            Case(group, "requests + msgspec", "loop", _bound_create(loop, ids, content), loop, INSERTED, INSERTED),
-            Case(
-                group, "openai", "official client", _bound_create(official, ids, content), official, INSERTED, INSERTED
-            ),
-            Case(group, group, "driver", _bound_insert(driver, ids, content), driver, INSERTED, INSERTED),
-        ]
-    return found
+def _several(of: Clients, messages: int) -> list[Case]:
+    ids = several(messages)
+    rows = len(ids) * PAGE
+
+    def case(way: str, work: Callable[[], Sized], counter: Counter, floor: int | None = None) -> Case:
+        return Case("several threads", way, work, counter, rows, rows, floor, once=way in (OFFICIAL, FLOOR))
+
+    def ours(way: str, sql: str, values: Sequence[str] = ()) -> Case:
+        return case(way, lambda: of.first.select(sql, *values), of.first, len(ids))
+
+    marks = ", ".join("?" for _ in ids)
+    return [
+        case(OFFICIAL, lambda: of.official.list_each(ids), of.official),
+        case(LOOP, lambda: of.loop.list_each(ids), of.loop),
+        case(FLOOR, lambda: of.floor.list_each(ids), of.floor),
+        ours(BY_LIST, f"SELECT * FROM messages WHERE thread_id IN ({marks})", ids),
+        ours(BY_SUBQUERY, "SELECT * FROM messages WHERE thread_id IN (SELECT id FROM chosen)"),
+        ours(BY_JOIN, "SELECT messages.* FROM chosen JOIN messages ON messages.thread_id = chosen.id"),
+    ]
 
 
-def _bound_create(client: Loop | Official, thread_ids: list[str], content: str) -> Callable[[], Rows]:
-    return lambda: client.create(thread_ids, content)
+def _changes(of: Clients) -> list[Case]:
+    floor = pages(CHANGED_MESSAGES) + FOUND_MESSAGES
+    sql = "UPDATE messages SET metadata = ? WHERE thread_id = ? AND role = 'assistant'"
+
+    def case(way: str, work: Callable[[], Sized], counter: Counter, *, once: bool = False) -> Case:
+        ours = isinstance(counter, Driver)
+        least = floor if ours else None
+        return Case("UPDATE", way, work, counter, FOUND_MESSAGES, FOUND_MESSAGES, least, BOTH_ENDS * ours, once=once)
+
+    return [
+        case(OFFICIAL, lambda: of.official.label(CHANGED, "assistant", LABELS), of.official, once=True),
+        case(LOOP, lambda: of.loop.label(CHANGED, "assistant", LABELS), of.loop),
+        case(FLOOR, lambda: of.floor.label(CHANGED, "assistant", LABELS), of.floor, once=True),
+        case(UPDATE, lambda: of.first.change(sql, '{"state":"read"}', CHANGED), of.first),
+    ]
 
 
-def _bound_insert(driver: Driver, thread_ids: list[str], content: str) -> Callable[[], Rows]:
-    return lambda: driver.insert([(thread_id, content) for thread_id in thread_ids])
+def _inserts(of: Clients) -> list[Case]:
+    def case(way: str, client: Official | Loop | Floor | Driver) -> Case:
+        floor = INSERTED if isinstance(client, Driver) else None
+        return Case("INSERT", way, lambda: client.create(WRITTEN, _CONTENTS), client, INSERTED, INSERTED, floor)
+
+    return [case(OFFICIAL, of.official), case(LOOP, of.loop), case(FLOOR, of.floor), case(INSERT, of.first)]
+
+
+def _newest(of: Clients) -> list[Case]:
+    sql = f"{LISTING} ORDER BY created_at DESC LIMIT {NEWEST}"
+
+    def case(way: str, work: Callable[[], Sized], counter: Counter, floor: int | None = None) -> Case:
+        return Case("newest 10", way, work, counter, NEWEST, NEWEST, floor, times=20)
+
+    return [
+        case(OFFICIAL, lambda: of.official.newest(LISTED, NEWEST), of.official),
+        case(LOOP, lambda: of.loop.newest(LISTED, NEWEST), of.loop),
+        case(FLOOR, lambda: of.floor.newest(LISTED, NEWEST), of.floor),
+        case(SELECT, lambda: of.first.select(sql, LISTED), of.first, 1),
+    ]
+
+
+def _points(of: Clients) -> list[Case]:
+    key = str(of.floor.newest(LISTED, 1)[0][0])
+
+    def case(way: str, work: Callable[[], Sized], counter: Counter, floor: int | None = None) -> Case:
+        return Case("point read", way, work, counter, 1, 1, floor, times=50)
+
+    return [
+        case(OFFICIAL, lambda: of.official.point(LISTED, key), of.official),
+        case(LOOP, lambda: of.loop.point(LISTED, key), of.loop),
+        case(FLOOR, lambda: of.floor.point(LISTED, key), of.floor),
+        case(SELECT, lambda: of.first.select(f"{LISTING} AND id = ?", LISTED, key), of.first, 1),
+    ]

@@ -1,4 +1,4 @@
-"""What only a fresh process can tell: the time of imports and of the first connection, and how memory grows."""
+"""What only a fresh process can tell: the CPU of imports and of the first connection, and how memory grows."""
 
 from __future__ import annotations
 
@@ -8,50 +8,47 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .library import STREAMED
-from .stream import Streamed
+from .library import LISTED, STREAMED, Urls
+from .memory import WAYS, Grown
 
 _ROOT = Path(__file__).parents[2]
 
-_TIMED = """
-import time
-{before}
-began = time.process_time()
-{timed}
-print((time.process_time() - began) * 1000)
-"""
+BARE = "bare Python"
+CONNECT = "import and connect"
 
 
 class Cold:
     """Start fresh processes, whose modules are compiled already, as those of an installed package are."""
 
-    def __init__(self, url: str, folder: Path, repeats: int) -> None:
-        self._url = url
-        self._repeats = repeats
-        self._environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder)}
-        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    def __init__(self, urls: Urls, rounds: int) -> None:
+        self._url = urls.near
+        self._rounds = rounds
+        self._environment = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
     def times(self) -> dict[str, float]:
-        """Give milliseconds of CPU for what happens once in a process, the least of several processes."""
-        texts = {name: _TIMED.format(before="", timed=name) for name in _IMPORTS}
-        for name, url in (("connect, a service", self._url), ("connect, embedded", "messages://")):
-            timed = f"connection = messages_dbapi.connect({url!r})"
-            texts[name] = f"{_TIMED.format(before='import messages_dbapi', timed=timed)}connection.close()\n"
-        for text in texts.values():
-            self._run("-c", text)
-        rounds = [{name: float(self._run("-c", text)) for name, text in texts.items()} for _ in range(self._repeats)]
-        return {name: min(found[name] for found in rounds) for name in texts}
+        """Give milliseconds of CPU of whole processes, the least of several."""
+        url = self._url.replace("http://", "messages+http://", 1)
+        texts = {
+            BARE: "",
+            "import requests": "import requests",
+            "import openai": "import openai",
+            CONNECT: f"import messages_dbapi; connection = messages_dbapi.connect({url!r})",
+        }
+        rounds = [{name: self._time(text) for name, text in texts.items()} for _ in range(self._rounds + 1)]
+        return {name: min(found[name] for found in rounds[1:]) for name in texts}
 
-    def stream(self, size: int = 1_000) -> Streamed:
-        """Stream the long thread with ``fetchmany``."""
-        found = self._run("-m", "tests.benchmarks.stream", self._url, STREAMED, str(size))
-        return Streamed(*json.loads(found))
+    def memory(self) -> dict[str, Grown]:
+        """Read in every way, each in a process of its own."""
+        return {way: self._grown(way, STREAMED if way == "stream" else LISTED) for way in WAYS}
+
+    def _grown(self, way: str, thread_id: str) -> Grown:
+        return Grown(*json.loads(self._run("-m", "tests.benchmarks.memory", way, self._url, thread_id)))
+
+    def _time(self, text: str) -> float:
+        return float(self._run("-c", f"{text}\nimport time; print(time.process_time() * 1000)"))
 
     def _run(self, *arguments: str) -> str:
         command = [sys.executable, *arguments]
         return subprocess.run(
-            command, check=True, capture_output=True, text=True, env=self._environment, cwd=_ROOT
+            command, check=True, stdout=subprocess.PIPE, text=True, env=self._environment, cwd=_ROOT
         ).stdout
-
-
-_IMPORTS = ("import requests", "import openai", "import messages_dbapi")

@@ -21,19 +21,16 @@ class Measured(NamedTuple):
 
 def measure(cases: Sequence[Case], rounds: int) -> list[Measured]:
     """Measure the cases in turn, round after round, so that each meets the machine's good and bad moments."""
-    best: list[Measured] = []
-    for number in range(rounds):
-        for place, case in enumerate(cases):
-            measured = _measure_once(case)
-            if number == 0:
-                best.append(measured)
-            else:
-                best[place] = _better(best[place], measured)
+    best = [_measure_once(case) for case in cases]
+    for _ in range(1, rounds):
+        best = [known if known.case.once else _better(known, _measure_once(known.case)) for known in best]
     return best
 
 
 def _better(known: Measured, other: Measured) -> Measured:
-    return known._replace(wall=min(known.wall, other.wall), cpu=min(known.cpu, other.cpu))
+    return Measured(
+        known.case, max(known.requests, other.requests), min(known.wall, other.wall), min(known.cpu, other.cpu)
+    )
 
 
 def _measure_once(case: Case) -> Measured:
@@ -43,6 +40,6 @@ def _measure_once(case: Case) -> Measured:
         rows = case.work()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     if len(rows) != case.rows:
-        raise RuntimeError(f"{case.subject}, {case.name}: {len(rows)} rows, not {case.rows}")
-    made = (case.counter.requests - before) // case.times
+        raise RuntimeError(f"{case.group}, {case.way}: {len(rows)} rows, not {case.rows}")
+    made = -((before - case.counter.requests) // case.times)
     return Measured(case, made, wall / case.times, cpu / case.times / case.messages)
