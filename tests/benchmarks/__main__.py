@@ -22,7 +22,7 @@ from .measure import Measured, measure
 from .report import document, markdown, table
 from .result import Point, Result
 from .service import FORMS
-from .shapes import shapes
+from .shapes import of_cases, shapes
 
 _README = Path(__file__).parents[2] / "README.md"
 _MEASURED = re.compile(r"(?<=<!-- measured -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -76,13 +76,13 @@ def _measured(options: argparse.Namespace, urls: Urls, cold: Cold) -> Result:
     messages, rounds = options.messages, options.rounds
     with clients(urls.near, messages) as near:
         _compare(near)
-        facts = _facts(options)
-        found = measure(cases.near(near, messages), rounds)
-        with clients(urls.far, messages) as far:
-            found = measure(cases.distant(far, messages), max(1, rounds // 2)) + found
-            points = list(_points(far, found, messages)) if options.plot else []
-        asked = shapes(near, messages, found)
-    return Result(facts, found, asked, cold.memory(), cold.times(), points)
+        asked = shapes(near, messages)
+        quick = measure(cases.near(near, messages), rounds)
+    with clients(urls.far, messages) as far:
+        slow = measure(cases.distant(far, messages), max(1, rounds // 2))
+        points = list(_points(far, slow, messages)) if options.plot else []
+    found = slow + quick
+    return Result(_facts(options), found, asked + of_cases(found), cold.memory(), cold.times(), points)
 
 
 def _compare(near: Clients) -> None:

@@ -198,12 +198,23 @@ class Floor(Plain):
         target = f"{self._threads}{path}?{urlencode(query)}" if query else self._threads + path
         content = None if body is None else msgspec.json.encode(body)
         headers = {"OpenAI-Beta": "assistants=v2", "Content-Type": "application/json"}
-        self._connection.request(method, target, content, headers)
-        response = self._connection.getresponse()
+        response = self._answer(method, target, content, headers)
         reply = response.read()
         if response.status != 200:
             raise RuntimeError(f"{method} {path}: {response.status}")
         return reply
+
+    def _answer(
+        self, method: str, target: str, content: bytes | None, headers: Mapping[str, str]
+    ) -> http.client.HTTPResponse:
+        try:
+            self._connection.request(method, target, content, headers)
+            return self._connection.getresponse()
+        except http.client.RemoteDisconnected:
+            # The service has closed a connection that said nothing for a minute.
+            self._connection.close()
+            self._connection.request(method, target, content, headers)
+            return self._connection.getresponse()
 
     def _page(self, reply: bytes) -> Page:
         listing = _LISTING.decode(reply)

@@ -35,10 +35,14 @@ class _Query(NamedTuple):
     spare: int = 0
 
 
-def shapes(of: Clients, messages: int, measured: Sequence[Measured]) -> list[Shape]:
-    """Run every shape once, and add those of the cases that were measured."""
-    found = [_run(of, query) for query in _queries(of, messages)]
-    return found + [_of_case(one.case, one.requests, one.case.floor) for one in measured if one.case.floor is not None]
+def shapes(of: Clients, messages: int) -> list[Shape]:
+    """Run every shape once."""
+    return [_run(of, query) for query in _queries(of, messages)]
+
+
+def of_cases(measured: Sequence[Measured]) -> list[Shape]:
+    """Give those of the cases that were measured."""
+    return [_of_case(one.case, one.requests, one.case.floor) for one in measured if one.case.floor is not None]
 
 
 def _of_case(case: Case, requests: int, floor: int) -> Shape:
