@@ -211,6 +211,9 @@ class Crossing:
         self._sign = -1 if descending else 1
         self._near_pager, self._far_pager = near, far
         self._parted = False
+        self._page_size = page_size
+        # What the far walk has read, in its own order, once the two have met.
+        self._rest: list[Row] | None = None
         self.complete = False
         with larder.changed:
             # Neither begins before both are there.
@@ -233,7 +236,9 @@ class Crossing:
         return self._near_pager.pages + self._far_pager.pages
 
     def request(self, limit: int) -> list[Row]:
-        """Give the rows of the next page of the near walk, and after its last one all those of the far walk."""
+        """Give the rows of the next page of the near walk, and after its last one those of the far walk."""
+        if self._rest is not None:
+            return self._next_rest()
         rows = self._near.take()
         if rows is not None:
             return rows
@@ -243,19 +248,28 @@ class Crossing:
             return []
         if self._parted:
             return self._near_pager.request(limit)
-        return self._far_rows()
+        self._meet()
+        return []
 
-    def _far_rows(self) -> list[Row]:
+    def _meet(self) -> None:
         found: list[Row] = []
         while (rows := self._far.take()) is not None:
             found += rows
         if not self._have_met():
             # The far walk came out of order meanwhile: the near one goes on alone.
             self._parted = True
-            return []
-        self.complete = True
+            return
         # Whatever stands before the near walk it has given.
-        return [row for row in reversed(found) if self._near_pager.may_follow(row)]
+        self._rest = [row for row in found if self._near_pager.may_follow(row)]
+        self.complete = not self._rest
+
+    def _next_rest(self) -> list[Row]:
+        """Give some rows at a time, and keep them no longer."""
+        rest = self._rest or []
+        rows = rest[-self._page_size :][::-1]
+        del rest[-self._page_size :]
+        self.complete = not rest
+        return rows
 
     def _near_goes_on(self) -> bool | None:
         near, far = self._near_pager, self._far_pager

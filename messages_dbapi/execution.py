@@ -90,7 +90,16 @@ class Execution:
     _earlier: int = 0
 
     def __post_init__(self) -> None:
+        self._open_reading()
+
+    def _open_reading(self) -> None:
         self.reading = self.new_reading()
+        self.reading.keeps = self._keeps_rows
+
+    def _keeps_rows(self) -> bool:
+        """Tell whether rows that were read may be read again: not by a program of one loop."""
+        loops = self._loops_now()
+        return not loops or not all(loop.alone for loop in loops.values())
 
     @property
     def target(self) -> Resource | None:
@@ -102,9 +111,12 @@ class Execution:
         return Intent(partial(self._is_whole, plan), partial(self._at_least, plan))
 
     def _loop(self, plan: int) -> Loop | None:
+        return self._loops_now().get(plan)
+
+    def _loops_now(self) -> dict[int, Loop]:
         if self.known_loops is None:
             self.known_loops = self.loops(self)
-        return self.known_loops.get(plan)
+        return self.known_loops
 
     def _is_whole(self, plan: int) -> bool:
         loop = self._loop(plan)
@@ -139,7 +151,7 @@ class Execution:
 
     def _renew_reading(self) -> None:
         self.reading.stop()
-        self.reading = self.new_reading()
+        self._open_reading()
 
     def let_go(self) -> None:
         """Keep nothing of what was read for the statement, which has ended."""

@@ -63,8 +63,8 @@ def loops(explained: Iterable[Sequence[Any]]) -> list[Loop]:
         if plan < 0:
             continue
         body = steps[span.first : span.last]
-        # What a coroutine gives, another loop may take a part of.
-        yields = any(step.opcode == "Yield" for step in body)
+        # What goes on elsewhere with a row, in a coroutine or a subroutine, may take a part of them.
+        yields = any(step.opcode in ("Yield", "Gosub") for step in body)
         found.append(
             Loop(
                 plan,
@@ -111,8 +111,10 @@ def _targets(step: _Step) -> tuple[int, ...]:
 
 
 def _is_cut_short(steps: Sequence[_Step], around: Sequence[_Span]) -> bool:
-    """Tell whether anything in the program ends before what it reads."""
-    return any(step.opcode == "DecrJumpZero" for step in steps) or any(_leaves(steps, span) for span in around)
+    """Tell whether anything in the program ends before what it reads, as INTERSECT does with its two coroutines."""
+    opcodes = [step.opcode for step in steps]
+    ends = "DecrJumpZero" in opcodes or opcodes.count("InitCoroutine") > 1
+    return ends or any(_leaves(steps, span) for span in around)
 
 
 def _plan_number(steps: Sequence[_Step], address: int) -> int:

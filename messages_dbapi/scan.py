@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -129,6 +129,8 @@ class Reading:
         self._single: dict[tuple[str, str | None, str, Reader], Row | None] = {}
         self._single_reads: dict[tuple[str, str | None], int] = {}
         self._single_jobs: dict[tuple[str, str | None, str, Reader], Job[Row | None]] = {}
+        # Tells whether a scan may read again what another has read.
+        self.keeps: Callable[[], bool] = lambda: True
         self._released_at = 0
         self._outgrown: set[tuple[str, str | None]] = set()
         # The 404s by which scopes are known to be missing, where that is an error.
@@ -358,9 +360,9 @@ class Reading:
         return self._fetch(resource, reader, scope, descending, filters, None, 1)
 
     def _release(self) -> None:
-        """Forget the rows that only one scan has read, once they are many."""
+        """Forget the rows that only one scan has read, once they are many or will surely not be read again."""
         received = self._statement.stats.bytes_received
-        if received - self._released_at < _KEPT_BYTES:
+        if not received or received - self._released_at < (_KEPT_BYTES if self.keeps() else 1):
             return
         self._released_at = received
         for key, listing in list(self._listings.items()):

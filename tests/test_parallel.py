@@ -206,6 +206,32 @@ def test_what_stops_early_asks_for_nothing_more(service: Service, wide: Connecti
         assert len(seen) == STOPS[sql]
 
 
+OTHER = f"SELECT id FROM messages WHERE thread_id = '{THREADS[0]}'"
+TOGETHER = (
+    f"SELECT role FROM ({WHOLE.replace('id FROM', 'role FROM')}) INTERSECT SELECT 'nobody' ORDER BY 1",
+    f"{WHOLE} INTERSECT {OTHER} ORDER BY 1",
+    f"SELECT id FROM messages WHERE thread_id = '{THREAD}' AND length(id) > 1 OR thread_id = '{THREADS[0]}' LIMIT 120",
+    f"{WHOLE} UNION ALL {OTHER} LIMIT 1020",
+    f"SELECT id, count(*) OVER (PARTITION BY role) FROM messages WHERE thread_id = '{THREAD}' LIMIT 5",
+)
+
+
+@pytest.mark.parametrize("sql", TOGETHER)
+@pytest.mark.parametrize("fetch", ["fetchone", "fetchall"])
+def test_side_by_side_asks_for_little_more(service: Service, sql: str, fetch: str) -> None:
+    """Where one part of a statement may end another, or rows leave it elsewhere than in the scan."""
+    service.thread(1_000, thread_id=THREAD)
+    service.thread(1_000, thread_id=THREADS[0])
+    counts = []
+    for concurrency in (1, 8):
+        with service.connect_over_http(concurrency=concurrency, remember=False) as connection:
+            cursor = connection.execute(sql)
+            getattr(cursor, fetch)()
+            time.sleep(0.05)
+            counts.append(cursor.stats.requests)
+    assert counts[0] <= counts[1] <= counts[0] + 2 * (1 + sql.count("SELECT"))
+
+
 def test_rows_that_are_fetched_one_by_one_are_asked_for_when_needed(service: Service, wide: Connection) -> None:
     service.thread(1_000, thread_id=THREAD)
     cursor = wide.execute(WHOLE)
