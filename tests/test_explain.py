@@ -62,6 +62,13 @@ def check(service: Service, connection: Connection, sql: str, *parameters: objec
     return rows
 
 
+def test_a_side_of_intersect_may_be_read_in_part(library: Service) -> None:
+    with library.connect() as connection:
+        run(library, connection, ANY.format(t="thread_257"))
+        sql = f"{ANY.format(t='thread_257')} INTERSECT {ANY.format(t='small_1')} ORDER BY 1"
+        check(library, connection, sql.replace("SELECT id", "SELECT created_at"))
+
+
 @pytest.mark.parametrize("reading", [pytest.param("in process", marks=LONG), "side by side"], indirect=True)
 @pytest.mark.parametrize("n", [pytest.param(0, marks=LONG), 257])
 @pytest.mark.parametrize("name", LISTINGS)
