@@ -61,8 +61,9 @@ class Explanation:
         reading = (place for place, sighting in enumerate(self._sightings) if sighting.reads)
         self._first = next(reading, len(self._sightings))
         self._places = places(program or ())
-        # Of INTERSECT and EXCEPT one side may end before the other is read.
-        merges = sum(row[1] == "InitCoroutine" for row in program or ()) > 1
+        # Of INTERSECT and EXCEPT one side may end before the other is read, and what an OR goes to may leave its scans.
+        codes = [row[1] for row in program or ()]
+        merges = codes.count("InitCoroutine") > 1 or ("Gosub" in codes and "AggStep" not in codes)
         self._loops = {loop.plan: loop._replace(runs_out=loop.runs_out and not merges) for loop in loops(program or ())}
         self._chores = chores(program or ())
         # What the scans before have read, which may serve those behind.
