@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 FIRST = 1_700_000_000
+THREADS = [f"thread_{number:02}" for number in range(30)]
 WHOLE = f"SELECT id FROM messages WHERE thread_id = '{THREAD}'"
 ORDERS = ("", " ORDER BY created_at DESC")
 
@@ -210,7 +211,7 @@ OTHER = f"SELECT id FROM messages WHERE thread_id = '{THREADS[0]}'"
 TOGETHER = (
     f"SELECT role FROM ({WHOLE.replace('id FROM', 'role FROM')}) INTERSECT SELECT 'nobody' ORDER BY 1",
     f"{WHOLE} INTERSECT {OTHER} ORDER BY 1",
-    f"SELECT id FROM messages WHERE thread_id = '{THREAD}' AND length(id) > 1 OR thread_id = '{THREADS[0]}' LIMIT 120",
+    f"{WHOLE} AND length(id) > 1 OR thread_id = '{THREADS[0]}' LIMIT 120",
     f"{WHOLE} UNION ALL {OTHER} LIMIT 1020",
     f"SELECT id, count(*) OVER (PARTITION BY role) FROM messages WHERE thread_id = '{THREAD}' LIMIT 5",
 )
@@ -245,7 +246,6 @@ def test_rows_that_are_fetched_one_by_one_are_asked_for_when_needed(service: Ser
     assert cursor.stats.requests == 7
 
 
-THREADS = [f"thread_{number:02}" for number in range(30)]
 MANY = {
     "list": "SELECT id FROM messages WHERE thread_id IN (SELECT value FROM json_each(:threads))",
     "literals": f"SELECT id FROM messages WHERE thread_id IN ({', '.join(map(repr, THREADS))})",
