@@ -316,7 +316,15 @@ class Relay:
         self._begin(self._at + 2 * self._crew.size)
         job = self._jobs.pop(cursor, None)
         page = self._fetch(cursor, limit) if job is None else job.result()
-        return None if page is None else self._cut(page)
+        page = None if page is None else self._cut(page)
+        if page is None or page.has_more is False:
+            self._withdraw()
+        return page
+
+    def _withdraw(self) -> None:
+        """Ask for nothing behind the end: what begins after keys that were there is gone."""
+        for job in self._jobs.values():
+            job.withdraw()
 
     def _begin(self, end: int) -> None:
         for start in self._starts[self._begun : max(end, self._begun)]:

@@ -215,7 +215,7 @@ class Engine:
                 milestones=self._milestones,
                 page_size=self._options.page_size,
                 skip_missing=self._options.missing_thread == "skip",
-                # The two walks may request a page more than one, which the bound would then be short of.
+                # Two walks, and pages by known keys, may request more than one walk, which the bound would be short of.
                 crosses=self._options.max_requests is None,
             )
 

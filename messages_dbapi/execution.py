@@ -256,7 +256,7 @@ class Execution:
         if self.options.embedded or self.options.concurrency == 1 or not intent.is_whole():
             return
         loop = self._loop(plan)
-        if loop is None or not loop.repeats:
+        if loop is None or not loop.repeats or (loop.repeats_for_rows and not self.takes_all):
             return
         if self._scouted is None:
             self._scouted = self.scout(self)

@@ -57,7 +57,7 @@ class Listing:
         self._means = means
         self._pager = means.walk(descending)
         self._walker: Walker = self._pager
-        self._page_size = page_size
+        self.page_size = page_size
         self._hastened = means.crew.is_alone
         self.descending = descending
         self.rows: list[Row] = []
@@ -94,7 +94,7 @@ class Listing:
     @property
     def milestones(self) -> Sequence[str]:
         """Give the keys of a complete listing from which its pages can be asked for side by side, oldest first."""
-        keys = self._milestones[: -1 if self._count % self._page_size == 0 else None]
+        keys = self._milestones[: -1 if self._count % self.page_size == 0 else None]
         return keys[::-1] if self.descending else keys
 
     def release(self) -> bool:
@@ -109,16 +109,16 @@ class Listing:
             return
         known = starts(self._pager.last_page, means.keys) if means.keys else ()
         if known:
-            self._pager.relay(lambda fetch: Relay(fetch, known, self._page_size, means.crew))
+            self._pager.relay(lambda fetch: Relay(fetch, known, self.page_size, means.crew))
         elif not self.pages:
             return  # The first page tells whether there are others.
         elif means.crossable:
             far = means.walk(not self.descending)
             self._walker = Crossing(
-                self._pager, far, self._page_size, means.crew, means.larder, descending=self.descending
+                self._pager, far, self.page_size, means.crew, means.larder, descending=self.descending
             )
         else:
-            self._walker = Ahead(self._pager, self._page_size, means.crew, means.larder)
+            self._walker = Ahead(self._pager, self.page_size, means.crew, means.larder)
         self._hastened = True
 
     def send_ahead(self, limit: int | None = None) -> None:
@@ -127,7 +127,7 @@ class Listing:
             return
         means, pager = self._means, self._pager
         if limit is None:
-            self._walker = Ahead(pager, self._page_size, means.crew, means.larder)
+            self._walker = Ahead(pager, self.page_size, means.crew, means.larder)
             self._hastened = True
         elif self._walker is pager:
             self._walker = Ahead(pager, limit, means.crew, means.larder, lambda: not pager.pages)
@@ -153,20 +153,18 @@ class Listing:
                 self._look_ahead(intent, index)
                 self.request()
             else:
-                self.request(max(1, min(self._page_size, need - index)))
+                self.request(max(1, min(self.page_size, need - index)))
 
     def _look_ahead(self, intent: Intent, index: int) -> None:
         if self._hastened or self._walker is not self._pager:
             return
         if intent.is_whole():
             self.hasten()
-        elif self.pages and intent.at_least() > index + self._page_size:
+        elif self.pages and intent.at_least() > index + self.page_size:
             # As far as is known to be needed; the pager itself goes on from there.
-            pager, wanted = self._pager, -((index - intent.at_least()) // self._page_size)
+            pager, wanted = self._pager, -((index - intent.at_least()) // self.page_size)
             end = pager.pages + wanted
-            self._walker = Ahead(
-                pager, self._page_size, self._means.crew, self._means.larder, lambda: pager.pages < end
-            )
+            self._walker = Ahead(pager, self.page_size, self._means.crew, self._means.larder, lambda: pager.pages < end)
 
     def finish(self) -> list[Row]:
         """Request what is still missing, and give all rows."""
@@ -180,7 +178,7 @@ class Listing:
         self._means.before_page()
         if isinstance(self._walker, Ahead) and self._walker.is_done:
             self._walker = self._pager
-        rows = self._walker.request(limit or self._page_size)
+        rows = self._walker.request(limit or self.page_size)
         if self._order_matters:
             self.rely_on_order()
         self._count_in(rows)
@@ -190,8 +188,8 @@ class Listing:
         self.rows.extend(rows)
 
     def _count_in(self, rows: list[Row]) -> None:
-        first = self._page_size - 1 - self._count % self._page_size
-        self._milestones.extend(str(row[KEY]) for row in rows[first :: self._page_size])
+        first = self.page_size - 1 - self._count % self.page_size
+        self._milestones.extend(str(row[KEY]) for row in rows[first :: self.page_size])
         self._count += len(rows)
 
     def rely_on_order(self) -> None:

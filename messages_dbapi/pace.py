@@ -60,7 +60,7 @@ class Pace:
         warned = False
         with self._changed:
             while True:
-                statement.check()
+                statement.check_wanted()
                 wait = self._wait(rate)
                 if self._in_flight >= concurrency:
                     self._changed.wait(statement.remaining())

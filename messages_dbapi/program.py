@@ -25,13 +25,15 @@ class Loop(NamedTuple):
 
     ``runs_out``: nothing leaves the loop before the scan has ended. ``gives_rows``: rows of the result leave
     the statement in it, so that who fetches them decides how far it goes. ``repeats``: a loop around it scans
-    again and again, and that loop runs out too. ``alone``: it is the only loop of the program.
+    again and again, and that loop runs out too. ``repeats_for_rows``: rows of the result
+    leave the statement in that loop. ``alone``: it is the only loop of the program.
     """
 
     plan: int
     runs_out: bool
     gives_rows: bool
     repeats: bool
+    repeats_for_rows: bool
     alone: bool
 
 
@@ -71,6 +73,7 @@ def loops(explained: Iterable[Sequence[Any]]) -> list[Loop]:
                 not _leaves(steps, span) and not (yields and _is_cut_short(steps, around)),
                 yields or any(step.opcode == "ResultRow" for step in body),
                 _repeats(steps, address, around),
+                _repeats_for_rows(steps, address, around),
                 len(around) == 1,
             )
         )
@@ -80,6 +83,12 @@ def loops(explained: Iterable[Sequence[Any]]) -> list[Loop]:
 def _repeats(steps: Sequence[_Step], address: int, around: Sequence[_Span]) -> bool:
     outer = [span for span in around if span.first <= address < span.last]
     return bool(outer) and not any(_leaves(steps, span) for span in outer)
+
+
+def _repeats_for_rows(steps: Sequence[_Step], address: int, around: Sequence[_Span]) -> bool:
+    outer = [span for span in around if span.first <= address < span.last]
+    gives = ("ResultRow", "Yield", "Gosub")
+    return any(step.opcode in gives for span in outer for step in steps[span.first : span.last])
 
 
 def _span(steps: Sequence[_Step], opened: _Step) -> _Span:

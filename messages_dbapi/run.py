@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from .errors import Error, OperationalError
+from .errors import Error, InterfaceError, OperationalError
 from .execution import Execution
 from .resources import RESOURCES
 from .seal import RETURNED_PREFIX
@@ -95,9 +95,11 @@ class Run:
         else:
             self.execution.wanted = self.execution.statement.stats.rows_returned + count
         with self.timed(), self._stepping(self.execution):
+            self._check_process()
             rows = list(islice(self._rows, count))
         self.execution.statement.stats.rows_returned += len(rows)
         if count is None or len(rows) < count:
+            self.execution.reading.stop()
             self.execution.statement.finish()
         return rows
 
@@ -122,8 +124,16 @@ class Run:
 
     def _abandon(self) -> None:
         """End what goes on ahead in other threads."""
-        self.execution.reading.stop()
-        self.execution.statement.cancel()
+        if not self.execution.reading.inherited:
+            self.execution.reading.stop()
+            self.execution.statement.cancel()
+
+    def _check_process(self) -> None:
+        if self.execution.reading.inherited:
+            raise InterfaceError(
+                "this statement was begun by the parent of this process, which may be reading ahead for it: "
+                "execute it anew here"
+            )
 
     def close(self) -> None:
         """Let go of the rows that were not fetched."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -122,6 +123,7 @@ class Reading:
         self._crew = crew
         self._milestones = milestones
         self._larder = Larder()
+        self._pid = os.getpid()
         self._page_size = page_size
         self._skip_missing = skip_missing
         self._crosses = crosses
@@ -140,9 +142,16 @@ class Reading:
         self._read: set[str | None] = set()
         self.missing: set[str] = set()
 
+    @property
+    def inherited(self) -> bool:
+        """Tell whether what goes on ahead does so in the parent of this process, if anywhere."""
+        return self._pid != os.getpid() and not self._crew.is_alone
+
     def stop(self) -> None:
         """Let what goes on ahead end: nobody will read it."""
-        self._larder.close()
+        # A thread of the parent's may have held the lock when the process was forked.
+        if not self.inherited:
+            self._larder.close()
 
     def rows(
         self,
@@ -239,7 +248,7 @@ class Reading:
         yield rows if selection.takes_all else _between(rows, selection, walk.descending)
         if listing.missing:
             self._report_missing(resource, scope)
-        elif listing.complete and self._has_milestones(scope, walk, selection.page_size):
+        elif listing.complete and self._has_milestones(scope, walk, listing.page_size):
             self._milestones.note(scope or "", listing.milestones, listing.count)
 
     def _listed(self, listing: Listing, walk: Walk, selection: Selection, intent: Intent) -> Iterator[Row]:
@@ -279,7 +288,8 @@ class Reading:
         if walk.filters and self._is_narrowed_otherwise(resource, scope, walk):
             walk = Walk(walk.descending, walk.after)
         size = page_size or self._page_size
-        keys = self._milestones.of(scope or "") if self._has_milestones(scope, walk, page_size) else ()
+        side_by_side = self._crosses and self._has_milestones(scope, walk, page_size)
+        keys = self._milestones.of(scope or "") if side_by_side else ()
         means = Means(
             walk=partial(self._walk, resource, reader, scope, walk, size),
             crew=self._crew,
@@ -429,7 +439,7 @@ class Reading:
             return
         if not self._skip_missing:
             error = self._calls.unknown_scope(resource, scope, self._refusals[resource.name, scope])
-            read = sum(other in self._read for other in self._order[: self._order.index(scope)])
+            read = len(self._read.intersection(self._order[: self._order.index(scope)]))
             if read:
                 error.args = (f"{error}; {read} of the threads before it were read",)
             raise error

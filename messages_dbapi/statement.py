@@ -65,6 +65,7 @@ class Statement:
         # Held while the function is called.
         self._telling = threading.RLock()
         self._progress = progress
+        self._finished = False
         self._replies = 0
         self._expected: int | None = None
         # What the function raised: it ends the statement, and comes out as it is.
@@ -114,9 +115,15 @@ class Statement:
         if reason is not None:
             raise OperationalError(reason)
 
+    def check_wanted(self) -> None:
+        """Raise OperationalError if nobody waits for a reply any more."""
+        self.check()
+        if self._finished:
+            raise OperationalError("the statement has ended")
+
     def admit_request(self) -> None:
         """Count a request that is about to be sent, or raise OperationalError if it may not be."""
-        self.check()
+        self.check_wanted()
         with self._lock:
             if self._max_requests is not None and self.stats.requests >= self._max_requests:
                 raise OperationalError(
@@ -175,7 +182,8 @@ class Statement:
                 raise
 
     def finish(self) -> None:
-        """Tell nobody anything from now on; a call that is under way is waited for."""
+        """Send nothing and tell nobody anything from now on; a call that is under way is waited for."""
+        self._finished = True
         if self._progress is not None:
             with self._telling:
                 self._progress = None

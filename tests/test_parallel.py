@@ -197,6 +197,15 @@ STOPS = {
 }
 
 
+# The loops of an OR share one piece of the program, which gives their rows.
+EITHER = f"SELECT id FROM messages WHERE (thread_id = '{THREAD}' OR (thread_id = 'thread_b' AND role = 'user'))"
+STOPS |= {
+    f"{EITHER} LIMIT 150": 2,
+    f"SELECT count(*) FROM ({EITHER} LIMIT 150)": 2,
+    f"SELECT 1 WHERE EXISTS ({EITHER} AND created_at + 0 > {FIRST + 150})": 2,
+}
+
+
 @pytest.mark.parametrize("sql", STOPS)
 def test_what_stops_early_asks_for_nothing_more(service: Service, wide: Connection, sql: str) -> None:
     service.thread(1_000, thread_id=THREAD)
@@ -246,6 +255,71 @@ def test_rows_that_are_fetched_one_by_one_are_asked_for_when_needed(service: Ser
     assert cursor.stats.requests == 7
 
 
+def test_rows_of_an_or_are_asked_for_when_needed(service: Service, wide: Connection) -> None:
+    service.thread(1_000, thread_id=THREAD)
+    cursor = wide.execute(EITHER)
+    for _ in range(150):
+        cursor.fetchone()
+    time.sleep(0.05)
+    assert cursor.stats.requests == 2
+
+
+def test_a_subquery_is_read_ahead_only_where_the_rows_around_it_are_taken(service: Service, wide: Connection) -> None:
+    wide.execute("CREATE TABLE mine (thread TEXT)")
+    for thread in THREADS:
+        service.thread(10, thread_id=thread)
+        wide.execute("INSERT INTO mine VALUES (?)", (thread,))
+    cursor = wide.execute("SELECT thread, (SELECT count(*) FROM messages WHERE thread_id = thread) FROM mine")
+    assert cursor.fetchone() == (THREADS[0], 10)
+    time.sleep(0.05)
+    assert cursor.stats.requests == 1
+    assert len(cursor.fetchall()) == len(THREADS) - 1
+    assert cursor.stats.requests == len(THREADS)
+
+
+def test_places_that_another_limit_set_apart_are_not_remembered(service: Service, wide: Connection) -> None:
+    """Both scans of a statement read the one listing, by the pages of the first."""
+    service.thread(1_000, thread_id=THREAD)
+    assert len(wide.execute(f'{WHOLE} AND "limit" = 7 UNION ALL {WHOLE}').fetchall()) == 2_000
+    cursor = wide.execute(WHOLE)
+    assert len(cursor.fetchall()) == 1_000
+    assert cursor.stats.requests <= 12
+
+
+def test_known_places_need_no_more_than_the_bound_of_requests(service: Service) -> None:
+    """Where some of them were deleted, pages by them are more than those of one walk."""
+    known = fill(service, random.Random(2), 1_000, 2_000)
+    with service.connect_over_http(max_requests=10) as connection:
+        connection.check()
+        assert len(connection.execute(WHOLE).fetchall()) == 1_000
+        for key in known[99:500:100]:
+            service.store.delete_message(THREAD, key)
+        assert connection.execute(f"SELECT count(*) FROM messages WHERE thread_id = '{THREAD}'").fetchone() == (995,)
+
+
+def test_nothing_is_asked_for_behind_the_end(service: Service, wide: Connection) -> None:
+    """Of a thread that has become short, the places that were known are gone."""
+    known = fill(service, random.Random(1), 2_500, 5_000)
+    count = f"SELECT count(*) FROM messages WHERE thread_id = '{THREAD}'"
+    wide.execute(count).fetchall()
+    for key in known[40:]:
+        service.store.delete_message(THREAD, key)
+    ended = threading.Event()
+
+    def wait_behind_the_first(seen: Seen) -> None:
+        if "after" in seen.query:
+            ended.wait(20)
+
+    service.on_seen = wait_behind_the_first
+    cursor = wide.execute(count)
+    assert cursor.fetchone() == (40,)
+    ended.set()
+    time.sleep(0.3)
+    # The first page, and what eight threads had begun before it came.
+    assert cursor.stats.requests <= 9
+
+
+THREADS = [f"thread_{number:02}" for number in range(30)]
 MANY = {
     "list": "SELECT id FROM messages WHERE thread_id IN (SELECT value FROM json_each(:threads))",
     "literals": f"SELECT id FROM messages WHERE thread_id IN ({', '.join(map(repr, THREADS))})",
@@ -349,6 +423,14 @@ def test_a_thread_that_is_missing_is_the_error_that_it_was(service: Service) -> 
                 connection.execute("SELECT count(*) FROM messages")
             errors.append(str(caught.value))
     assert errors[0] == errors[1]
+
+
+def test_a_thread_that_was_read_for_many_rows_counts_once(service: Service, wide: Connection) -> None:
+    service.thread(3, thread_id=THREAD)
+    wide.execute("CREATE TABLE mine (thread TEXT)")
+    wide.cursor().executemany("INSERT INTO mine VALUES (?)", [(THREAD,), (THREAD,), (THREAD,), ("thread_gone",)])
+    with pytest.raises(ProgrammingError, match=r"knows no thread 'thread_gone'; 1 of the threads"):
+        wide.execute("SELECT count(*) FROM mine JOIN messages ON thread_id = thread").fetchall()
 
 
 def crew() -> list[threading.Thread]:

@@ -315,6 +315,39 @@ def test_a_child_may_use_what_is_in_memory_unless_it_was_in_use(service: Service
     )
 
 
+@forking
+def test_a_child_does_not_wait_for_what_its_parent_reads_ahead(service: Service) -> None:
+    """The threads that go ahead stay in the parent, and nobody would ever give what they were at."""
+    for number in range(20):
+        service.thread(10, thread_id=f"thread_{number}")
+    service.on_seen = lambda seen: time.sleep(0.1)
+    run(
+        """
+        import os, signal, sys, warnings, messages_dbapi
+        with messages_dbapi.connect(sys.argv[1], thread_id=[f"thread_{n}" for n in range(20)]) as connection:
+            connection.check()
+            ahead = connection.execute("SELECT id FROM messages ORDER BY created_at")
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, where Python warns of them
+            child = os.fork()
+            if child == 0:
+                signal.alarm(30)
+                try:
+                    ahead.fetchall()
+                except messages_dbapi.InterfaceError as error:
+                    assert "begun by the parent" in str(error), error
+                else:
+                    os._exit(1)
+                assert connection.execute("SELECT count(*) FROM messages").fetchall() == [(200,)]
+                ahead.close()
+                connection.close()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            assert len(ahead.fetchall()) == 200
+        """,
+        service.base_url.replace("http://", "messages+http://", 1),
+    )
+
+
 # Nothing is left.
 
 
