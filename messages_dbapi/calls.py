@@ -89,10 +89,13 @@ class Calls:
 
     def _lacks_only(self, key: str, scope: str | None, reply: Reply, statement: Statement) -> bool:
         """Tell whether a listing is 404 for the key to go on from, and not for its scope."""
-        if scope is None or decode.names(reply.body, key):
+        if scope is None:
             return True
+        # The scope first: a statement may name any text as the key, also that of the scope.
         if decode.names(reply.body, scope):
             return False
+        if decode.names(reply.body, key):
+            return True
         path = path_of(THREADS, THREADS.method("SELECT", keyed=True), key=scope)
         return self.client.send(Request("GET", path), statement).status != 404
 

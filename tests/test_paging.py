@@ -180,6 +180,12 @@ def test_a_cursor_of_the_statement_that_is_unknown_is_an_error(service: Service,
             connection.execute(f"{SELECT} AND after = 'msg_gone'").fetchall()
 
 
+def test_a_cursor_may_be_called_what_an_unknown_thread_is(service: Service, connection: Connection) -> None:
+    sql = "SELECT id FROM messages WHERE thread_id = 'thread_none' AND after = 'thread_none'"
+    with pytest.raises(ProgrammingError, match="knows no thread 'thread_none'"):
+        connection.execute(sql).fetchall()
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 def test_any_deletions_lose_and_double_nothing(name: str, many: Callable[[int, int], int]) -> None:
     chance = random.Random(name)
