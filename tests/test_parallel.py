@@ -78,7 +78,7 @@ SHAPES = (
 
 def test_every_setting_gives_the_same_rows(many: Callable[[int, int], int]) -> None:
     chance = random.Random(5)
-    for _ in range(many(12, 400)):
+    for _ in range(many(6, 400)):
         service = Service()
         fill(service, chance, chance.randint(0, 40), chance.choice((1, 4, 60)))
         service.on_seen = dawdle(chance)
@@ -97,7 +97,7 @@ def test_every_setting_gives_the_same_rows(many: Callable[[int, int], int]) -> N
 def test_changes_lose_and_double_nothing(name: str, many: Callable[[int, int], int]) -> None:
     """Whatever is deleted and whatever arrives meanwhile, with ties, and on services of every kind."""
     chance = random.Random(name)
-    for _ in range(many(12, 300)):
+    for _ in range(many(5, 300)):
         service = Service()
         known = fill(service, chance, chance.randint(1, 40), chance.choice((1, 4, 60)))
         forgetful = Forgetful(service, ANSWERS[name])

@@ -418,7 +418,7 @@ def test_connect_query_close_leaves_nothing(
     try:
         repeat(10)
         before, _ = tracemalloc.get_traced_memory()
-        times = many(60, 10_000)
+        times = many(30, 10_000)
         repeat(times)
         after, _ = tracemalloc.get_traced_memory()
     finally:
