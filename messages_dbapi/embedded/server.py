@@ -12,6 +12,7 @@ import socketserver
 import sys
 import threading
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -69,10 +70,18 @@ class Server:
     def stop(self) -> None:
         """Take no more requests, finish those in flight, close."""
         if self._thread.is_alive():
-            self._listener.shutdown()
+            self._end_accepting()
         # Before the wait: whoever was not accepted yet would wait too, for an answer that never comes.
         self._listener.server_close()
         self._listener.finish()
+
+    def _end_accepting(self) -> None:
+        ending = threading.Thread(target=self._listener.shutdown)
+        ending.start()
+        # The loop looks whether to end after each connection, and else only now and then.
+        with suppress(OSError), socket.create_connection(self._listener.address, timeout=1):
+            pass
+        ending.join()
 
     def __enter__(self) -> Server:
         self.start()
