@@ -53,7 +53,9 @@ def _yielded(url: str) -> Iterator[int]:
     engine.dispose()
 
 
-@pytest.mark.parametrize("streamed", [_iterated, _in_frames, _yielded])
+@pytest.mark.parametrize(
+    "streamed", [_iterated, *(pytest.param(way, marks=pytest.mark.long) for way in (_in_frames, _yielded))]
+)
 def test_rows_stream_in_flat_memory(many: Many, streamed: Callable[[str], Iterator[int]]) -> None:
     """The second half of them takes no more than the first."""
     count = many(12_000, 1_000_000)

@@ -392,10 +392,15 @@ def _once_through_an_engine(service: Service, url: str, tmp_path: Path) -> None:
 
 
 ONCE = [_once_in_process, _once_over_http, _once_in_files, _once_failing, _once_writing, _once_through_an_engine]
+ORDINARY = [_once_over_http, _once_in_files, _once_through_an_engine]
 
 
 @counting
-@pytest.mark.parametrize("once", ONCE, ids=lambda once: once.__name__.removeprefix("_once_").replace("_", " "))
+@pytest.mark.parametrize(
+    "once",
+    [once if once in ORDINARY else pytest.param(once, marks=pytest.mark.long) for once in ONCE],
+    ids=lambda once: once.__name__.removeprefix("_once_").replace("_", " "),
+)
 def test_connect_query_close_leaves_nothing(
     service: Service, tmp_path: Path, many: Many, once: Callable[[Service, str, Path], None]
 ) -> None:

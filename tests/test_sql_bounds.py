@@ -52,12 +52,14 @@ def test_a_statement_that_is_too_long_is_refused_before_it_is_read(connection: C
     assert "json_each(?)" in text
 
 
+@pytest.mark.long
 def test_a_statement_of_too_many_tokens_is_refused(connection: Connection) -> None:
     text = refused(connection, "SELECT 1 IN (" + "1," * 500_000 + "1)")
     assert "1,000,000" in text
     assert "json_each(?)" in text
 
 
+@pytest.mark.long
 def test_long_statements_work(service: Service, connection: Connection) -> None:
     ids = ",".join(f"'thread_{n:024}'" for n in range(10_000))
     select = f"SELECT count(*) FROM messages WHERE thread_id = 'thread_a' AND thread_id NOT IN ({ids})"

@@ -104,7 +104,9 @@ def test_a_reply_that_comes_too_late(front: Front, bound: dict[str, float]) -> N
 # Clocks.
 
 
-@pytest.mark.parametrize("hours", [-100_000, -1, 1, 100_000])
+@pytest.mark.parametrize(
+    "hours", [-100_000, 1, *(pytest.param(hours, marks=pytest.mark.long) for hours in (-1, 100_000))]
+)
 def test_the_local_clock_does_not_matter(front: Front, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
     """The driver's alone is off, the service keeps the right time; the first create is judged by Date alone."""
     off = SimpleNamespace(**{**vars(time), "time": lambda: time.time() + hours * 3600, "time_ns": None})
